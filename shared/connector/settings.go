@@ -1,0 +1,228 @@
+package connector
+
+import (
+	"time"
+
+	"github.com/riftline/riftline/shared/secret"
+)
+
+// Source is everything a poll needs to know of a source connector, resolved and checked: what castorm's HTTP source
+// takes from its connector file plus riftline's own settings. It holds credentials only as [secret.Value].
+type Source struct {
+	Name  string
+	Topic string
+
+	Request  Request
+	Response Response
+	Client   HTTPClient
+
+	// Key are the pointers of the offset property "key", in the order in which their values are joined.
+	Key []string
+	// Timestamp is the pointer of the offset property "timestamp", empty when there is none.
+	Timestamp string
+	// Offset are the other offset properties, by name.
+	Offset map[string]string
+	// KeyFallback allows /puuid in place of a key pointer that no entry has (riftline.key.fallback).
+	KeyFallback bool
+
+	Dedupe Dedupe
+
+	KeyConverter   Converter
+	ValueConverter Converter
+	Registry       Registry
+	// ValueFields says which fields are stamped on each record: "auto" or "none" (riftline.value.fields).
+	ValueFields string
+
+	// ExactlyOnceRequired is false only for exactly.once.support=requested.
+	ExactlyOnceRequired bool
+	// MarkerTopic is riftline.marker.topic; empty means the data topic.
+	MarkerTopic string
+	// MarkerAge is riftline.marker.age: an absent marker of a younger intent means "not committed".
+	MarkerAge time.Duration
+	// TopicCreation is nil unless topic.creation.default.* is set.
+	TopicCreation *TopicCreation
+
+	Kafka Kafka
+}
+
+// Request is how the API is asked.
+type Request struct {
+	URL string
+	// Method is GET, HEAD, POST, PUT or PATCH.
+	Method string
+	// Headers are in the order of the file; a value may be a credential.
+	Headers []Header
+	// Params is the query that is added to the URL as it stands, already encoded ("a=b&c=d"); it may hold a credential.
+	Params secret.Value
+	// Body is sent with POST, PUT and PATCH only.
+	Body secret.Value
+	// BasicUser and BasicPassword are used when http.auth.type is Basic.
+	BasicUser     string
+	BasicPassword secret.Value
+}
+
+// Header is one request header.
+type Header struct {
+	Name  string
+	Value secret.Value
+}
+
+// Response is how an answer is cut into entries.
+type Response struct {
+	// ListPointer and RecordPointer are JSON pointers (RFC 6901), except that "/" means the root, as castorm has it.
+	ListPointer   string
+	RecordPointer string
+	// Process and Skip are the status codes whose body is read, and those that count as an answer without entries.
+	Process []CodeRange
+	Skip    []CodeRange
+	// MaxBytes bounds the decompressed body (riftline.response.max.bytes).
+	MaxBytes int64
+}
+
+// CodeRange is an inclusive range of HTTP status codes.
+type CodeRange struct{ From, To int }
+
+// HTTPClient is how the connection to the API is made.
+type HTTPClient struct {
+	ConnectTimeout time.Duration
+	ReadTimeout    time.Duration
+	KeepAlive      time.Duration
+	MaxIdle        int
+	ProxyHost      string
+	ProxyPort      int
+	ProxyUser      string
+	ProxyPassword  secret.Value
+	// Keystore is the path of a PKCS#12 file with a client certificate, empty when there is none.
+	Keystore         string
+	KeystorePassword secret.Value
+}
+
+// Mode is how a poll knows what is new (riftline.dedupe after auto was decided).
+type Mode string
+
+// The modes of [Dedupe].
+const (
+	Snapshot  Mode = "snapshot"
+	Timestamp Mode = "timestamp"
+	None      Mode = "none"
+)
+
+// Dedupe is how a poll knows what is new.
+type Dedupe struct {
+	Mode Mode
+	// Ignore are JSON pointers inside an entry that the fingerprint leaves out.
+	Ignore []string
+	// Keep is how long a key that left a snapshot is remembered.
+	Keep time.Duration
+}
+
+// Converter is a Connect converter that riftline has.
+type Converter string
+
+// The converters that are built.
+const (
+	StringConverter Converter = "org.apache.kafka.connect.storage.StringConverter"
+	AvroConverter   Converter = "io.confluent.connect.avro.AvroConverter"
+)
+
+// TopicCreation is topic.creation.default.*.
+type TopicCreation struct {
+	// Partitions and Replication are -1 for the broker's default.
+	Partitions  int32
+	Replication int16
+	Configs     map[string]string
+}
+
+// Registry is where schemas are kept. No URL means that none is configured.
+type Registry struct {
+	URLs     []string
+	User     string
+	Password secret.Value
+	TLS      TLS
+}
+
+// Kafka is how the brokers are reached and how the client behaves, from the worker's settings and the connector's
+// producer.override.* or consumer.override.*.
+type Kafka struct {
+	// Brokers are host:port.
+	Brokers []string
+	// Protocol is PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.
+	Protocol string
+	SASL     SASL
+	TLS      TLS
+	// ClientID is client.id, "riftline-<connector>" unless set.
+	ClientID string
+	// Client are further properties of the Java client that have a meaning here (linger.ms, batch.size,
+	// compression.type, max.request.size, request.timeout.ms, delivery.timeout.ms, transaction.timeout.ms,
+	// fetch.max.bytes, max.partition.fetch.bytes, auto.offset.reset, …), by name.
+	Client map[string]string
+}
+
+// SASL is how the client proves who it is; Mechanism is empty without SASL.
+type SASL struct {
+	// Mechanism is PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER.
+	Mechanism string
+	User      string
+	Password  secret.Value
+	// Google says that OAUTHBEARER tokens come from Application Default Credentials (Google Managed Kafka).
+	Google bool
+	// TokenEndpoint, ClientID, ClientSecret and Scope are OAUTHBEARER's client credentials grant.
+	TokenEndpoint string
+	ClientID      string
+	ClientSecret  secret.Value
+	Scope         string
+}
+
+// TLS is how a server is checked and what certificate the client shows. The zero value trusts the system's roots.
+type TLS struct {
+	// CA, Certificate and Key are PEM texts; empty when not given.
+	CA          string
+	Certificate string
+	Key         secret.Value
+	// SkipHostname is true for an empty ssl.endpoint.identification.algorithm: the chain is checked, the name is not.
+	SkipHostname bool
+}
+
+// Sink is everything a drain needs to know of a sink connector, resolved and checked: what Confluent's GCS sink takes
+// from its connector file plus riftline's own settings.
+type Sink struct {
+	Name   string
+	Topics []string
+
+	Bucket string
+	// TopicsDir is topics.dir; blank means no prefix.
+	TopicsDir      string
+	DirectoryDelim string
+	FileDelim      string
+	// ZeroPad is filename.offset.zero.pad.width.
+	ZeroPad int
+	// Codec is avro.codec: null, deflate, snappy or zstandard.
+	Codec string
+	// FlushSize is flush.size, records of a topic-partition per flush.
+	FlushSize int
+	// PartSize is gcs.part.size in bytes: the buffer of a large upload.
+	PartSize int
+	// FlushOnDrainEnd is riftline.flush.on.drain.end.
+	FlushOnDrainEnd bool
+	// SchemaChangeRotates is true for riftline.schema.change=rotate.
+	SchemaChangeRotates bool
+	// MemoryMax is riftline.memory.max.bytes.
+	MemoryMax int64
+	// NullIgnore is true for behavior.on.null.values=ignore.
+	NullIgnore bool
+	// OffsetReset is auto.offset.reset for a genesis without a committed offset: earliest, latest or none.
+	OffsetReset string
+	// TasksMax is tasks.max, which infra gives the job as its number of tasks.
+	TasksMax int
+
+	// CredentialsJSON is gcs.credentials.json or the content of gcs.credentials.path; empty means the workload's own
+	// identity.
+	CredentialsJSON secret.Value
+
+	ValueConverter Converter
+	Registry       Registry
+	Kafka          Kafka
+}
+
+// Group is the consumer group that Kafka Connect gives a sink of this name and that a drain goes on with.
+func (s Sink) Group() string { return "connect-" + s.Name }
