@@ -1,0 +1,2 @@
+// Package poll runs one poll of one source partition.
+package poll

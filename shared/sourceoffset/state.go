@@ -1,0 +1,206 @@
+package sourceoffset
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Format is the version of the objects that this package writes. It reads this version only, as it is the first; a
+// later one reads its own and the one before.
+const Format = 1
+
+// Errors of objects that cannot be used. None of them means "nothing is known yet".
+var (
+	// ErrDamaged says that an object is not what was written: no gzip or JSON, a wrong sum, an unknown kind.
+	ErrDamaged = errors.New("source offset object is damaged")
+	// ErrForeign says that an intact object belongs to another connector, source partition or topic.
+	ErrForeign = errors.New("source offset object belongs to something else")
+	// ErrNewer says that a newer version of riftline wrote the object.
+	ErrNewer = errors.New("source offset object was written by a newer version")
+)
+
+// Kind says how a source partition knows what is new.
+type Kind string
+
+// The kinds of a State.
+const (
+	// Snapshot compares each answer with base.
+	Snapshot Kind = "snapshot"
+	// None publishes each answer; base stays empty.
+	None Kind = "none"
+)
+
+// Partition is what is polled: a connector with its request variables.
+type Partition struct {
+	Connector string
+	// Variables are the request variables by name, nil when there are none. Variables that come per record from a
+	// chained source are not among them.
+	Variables map[string]string
+}
+
+// Hash is the first 16 hexadecimal digits of the SHA-256 of the partition's canonical JSON,
+// {"connector":…,"variables":{…}}.
+func (p Partition) Hash() string {
+	sum := sha256.Sum256(appendPartition(nil, p))
+	return hex.EncodeToString(sum[:8])
+}
+
+// Object is the name of the partition's source offset object below the state prefix.
+func (p Partition) Object() string { return "poll/" + p.Connector + "/" + p.Hash() + ".json" }
+
+// TransactionalID is the Kafka transactional.id of the partition's producer, and the group that holds its marker.
+func (p Partition) TransactionalID() string { return "riftline-" + p.Connector + "-" + p.Hash() }
+
+// String is the partition's canonical JSON, for messages.
+func (p Partition) String() string { return string(appendPartition(nil, p)) }
+
+func (p Partition) equal(o Partition) bool {
+	return p.Connector == o.Connector && maps.Equal(p.Variables, o.Variables)
+}
+
+// Fingerprint identifies the content of an entry: the first 128 bits of the SHA-256 of its canonical JSON without the
+// ignored pointers.
+type Fingerprint [16]byte
+
+// String is the form in which a fingerprint is stored: 22 characters of unpadded URL-safe base64 (RFC 4648).
+func (f Fingerprint) String() string { return base64.RawURLEncoding.EncodeToString(f[:]) }
+
+func parseFingerprint(s string) (f Fingerprint, err error) {
+	if len(s) != base64.RawURLEncoding.EncodedLen(len(f)) {
+		return f, fmt.Errorf("%w: %q is no fingerprint", ErrDamaged, s)
+	}
+	if _, err := base64.RawURLEncoding.Strict().Decode(f[:], []byte(s)); err != nil {
+		return f, fmt.Errorf("%w: %q is no fingerprint", ErrDamaged, s)
+	}
+	return f, nil
+}
+
+// Known is what the topic holds of one key.
+type Known struct {
+	Fingerprint Fingerprint
+	// MissingSince is when the key was noted to have left the snapshot, in whole seconds; zero while it is there.
+	MissingSince time.Time
+}
+
+// Base is what the topic holds, by key. A Base is not changed once it is part of a State.
+type Base map[string]Known
+
+// Change is a key that an intent publishes. A nil Fingerprint forgets the key.
+type Change struct {
+	Key         string
+	Fingerprint *Fingerprint
+}
+
+// Intent is what a run is about to publish.
+type Intent struct {
+	// ID is 128 random bits in hexadecimal, never used again.
+	ID string
+	// At is when the intent was written, Until is the time up to which other runs leave it alone. A zero Until is past.
+	At, Until time.Time
+	// MarkerTopic is the topic under which the transaction leaves its marker.
+	MarkerTopic string
+	// Changes are what base becomes when the transaction commits, by key.
+	Changes map[string]*Fingerprint
+}
+
+// Claim is a run that is finding out what became of the intent. An owner that sees a claim must not publish.
+type Claim struct {
+	ID        string
+	At, Until time.Time
+}
+
+// State is the content of a source offset object.
+type State struct {
+	Partition Partition
+	Topic     string
+	// TopicID is the id that Kafka gave the topic; a topic that is deleted and made again has another.
+	TopicID [16]byte
+	// Commits counts committed transactions, for people.
+	Commits int64
+	// Last is the id of the last committed transaction, empty when there was none.
+	Last string
+	// LastMarkerTopic is the topic under which the marker of Last lies.
+	LastMarkerTopic string
+	Kind            Kind
+	Base            Base
+	// Fields are the sorted names of the members that the entries of the last published answer had.
+	Fields  []string
+	Intent  *Intent
+	Claim   *Claim
+	Stopped string
+}
+
+// NewID returns 128 random bits in hexadecimal, for an intent or a claim. A nil reader means crypto/rand.
+func NewID(r io.Reader) (string, error) {
+	if r == nil {
+		r = rand.Reader
+	}
+	var b [16]byte
+	if _, err := io.ReadFull(r, b[:]); err != nil {
+		return "", fmt.Errorf("drawing a random id: %w", err)
+	}
+	return hex.EncodeToString(b[:]), nil
+}
+
+// Committed returns the state after the intent's transaction committed: base with the changes, last the intent's id,
+// no intent and no claim.
+func (s State) Committed() State {
+	if s.Intent == nil {
+		return s.Released()
+	}
+	s.Base = s.Base.With(s.Intent.Changes)
+	s.Last, s.LastMarkerTopic = s.Intent.ID, s.Intent.MarkerTopic
+	s.Commits++
+	s.Intent, s.Claim = nil, nil
+	return s
+}
+
+// Released returns the state after the intent's transaction was found or made to be uncommitted.
+func (s State) Released() State {
+	s.Intent, s.Claim = nil, nil
+	return s
+}
+
+// With returns a base with the changes applied.
+func (b Base) With(changes map[string]*Fingerprint) Base {
+	next := make(Base, len(b)+len(changes))
+	maps.Copy(next, b)
+	for key, f := range changes {
+		if f == nil {
+			delete(next, key)
+			continue
+		}
+		next[key] = Known{Fingerprint: *f}
+	}
+	return next
+}
+
+// Present counts the keys that have not left the snapshot.
+func (b Base) Present() int {
+	n := 0
+	for _, k := range b {
+		if k.MissingSince.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+// Changes makes the form that an Intent holds.
+func Changes(list []Change) map[string]*Fingerprint {
+	m := make(map[string]*Fingerprint, len(list))
+	for _, c := range list {
+		m[c.Key] = c.Fingerprint
+	}
+	return m
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
