@@ -1,0 +1,270 @@
+package record
+
+import (
+	"errors"
+	"math/big"
+	"strings"
+	"testing"
+)
+
+func parse(t *testing.T, text string) Value {
+	t.Helper()
+	v, err := Parse([]byte(text))
+	if err != nil {
+		t.Fatalf("Parse(%q): %v", text, err)
+	}
+	return v
+}
+
+func TestParseKeepsOrderAndLiterals(t *testing.T) {
+	const text = `{"tier":"MASTER","n":1.0,"big":123456789012345678901234567890,"e":1e3,"on":true,"none":null,"list":[1,"two",[],{}],"a":{"z":1,"b":2},"emoji":"á😀"}`
+	v := parse(t, text)
+	if got := string(AppendJSON(nil, &v)); got != text {
+		t.Errorf("AppendJSON gives\n%s\nwant\n%s", got, text)
+	}
+	spaced := parse(t, " \n{ \"a\" :\t[ 1 , 2 ] ,\r\n\"b\" : { } } \n")
+	if got := string(AppendJSON(nil, &spaced)); got != `{"a":[1,2],"b":{}}` {
+		t.Errorf("AppendJSON of a spaced text gives %s", got)
+	}
+}
+
+func TestParseDecodesEscapes(t *testing.T) {
+	v := parse(t, `{"\u006eame":"a\"\\\/\n\u00e9\ud83d\ude00"}`)
+	if len(v.Fields) != 1 || v.Fields[0].Name != "name" || v.Fields[0].Value.Text != "a\"\\/\né😀" {
+		t.Errorf("got %+v", v)
+	}
+}
+
+func TestParseRepeatedNames(t *testing.T) {
+	v := parse(t, `{"a":1,"b":2,"a":3}`)
+	if got := string(AppendJSON(nil, &v)); got != `{"a":3,"b":2}` {
+		t.Errorf("got %s", got)
+	}
+	var text strings.Builder
+	text.WriteByte('{')
+	for range 3 {
+		for _, c := range "abcdefghijklmnopqrstuvwxyz" {
+			text.WriteString(`"` + string(c) + `":1,`)
+		}
+	}
+	text.WriteString(`"a":2}`)
+	v = parse(t, text.String())
+	if len(v.Fields) != 26 || v.Fields[0].Value.Text != "2" {
+		t.Errorf("%d fields, the first is %+v", len(v.Fields), v.Fields[0])
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for name, text := range map[string]string{
+		"nothing":             "",
+		"white space only":    "  \n",
+		"HTML":                "<html><body>502</body></html>",
+		"cut off":             `{"entries":[{"a":1},`,
+		"cut off in a string": `{"a":"b`,
+		"two values":          `{} {}`,
+		"trailing comma":      `[1,]`,
+		"invalid UTF-8":       "\"a\xff\"",
+		"half a surrogate":    `"\ud800"`,
+		"leading zero":        `01`,
+		"NaN":                 `NaN`,
+		"too deep":            strings.Repeat("[", MaxDepth+1) + strings.Repeat("]", MaxDepth+1),
+		"deep and cut off":    strings.Repeat("[", 1_000_000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if v, err := Parse([]byte(text)); !errors.Is(err, ErrSyntax) {
+				t.Errorf("got %+v, %v", v, err)
+			} else if len(err.Error()) > 200 {
+				t.Errorf("a message of %d bytes", len(err.Error()))
+			}
+		})
+	}
+	if _, err := Parse([]byte(strings.Repeat("[", MaxDepth) + strings.Repeat("]", MaxDepth))); err != nil {
+		t.Errorf("as deep as allowed: %v", err)
+	}
+}
+
+func TestAt(t *testing.T) {
+	v := parse(t, `{"":"empty","a":{"b":[10,{"c":"deep"}]},"a/b":"slash","m~n":"tilde","~1":"both","0":"name"}`)
+	for pointer, want := range map[string]string{
+		"/a/b/0": "10", "/a/b/1/c": "deep", "/a~1b": "slash", "/m~0n": "tilde", "/~01": "both", "/0": "name", "/m~n": "tilde",
+	} {
+		got, ok := v.At(pointer)
+		if !ok || got.Text != want {
+			t.Errorf("At(%q) = %+v, %v; want %q", pointer, got, ok, want)
+		}
+	}
+	for _, pointer := range []string{"a", "/b", "/a/b/2", "/a/b/-", "/a/b/00", "/a/b/01", "/a/b/x", "/a/b/0/c", "/a/b/99999999999999999999", "//"} {
+		if got, ok := v.At(pointer); ok {
+			t.Errorf("At(%q) finds %+v", pointer, got)
+		}
+	}
+	for _, pointer := range []string{"", "/"} {
+		if got, ok := v.At(pointer); !ok || got != &v {
+			t.Errorf("At(%q) is not the root", pointer)
+		}
+	}
+	if got := Tokens("/a~1b/m~0n/"); len(got) != 3 || got[0] != "a/b" || got[1] != "m~n" || got[2] != "" {
+		t.Errorf("Tokens gives %q", got)
+	}
+}
+
+// The expected texts are Java's: JsonNodeFactory's numbers printed by Double.toString and BigInteger.toString.
+func TestAsText(t *testing.T) {
+	for literal, want := range map[string]string{
+		`"a b"`: "a b", `""`: "", `true`: "true", `false`: "false", `null`: "null", `[1]`: "", `{"a":1}`: "",
+		`0`: "0", `-0`: "0", `42`: "42", `-7`: "-7", `123456789012345678901234567890`: "123456789012345678901234567890",
+		`1.0`: "1.0", `1.10`: "1.1", `1e3`: "1000.0", `-0.0`: "-0.0", `0.001`: "0.001", `0.00123`: "0.00123", `1E-4`: "1.0E-4",
+		`9999999.5`: "9999999.5", `1e7`: "1.0E7", `12345678.9`: "1.23456789E7", `1.5e-10`: "1.5E-10", `1e999`: "Infinity", `-1e999`: "-Infinity",
+		`24.805309734513273`: "24.805309734513273", `100.25`: "100.25",
+	} {
+		v := parse(t, literal)
+		if got := v.AsText(); got != want {
+			t.Errorf("AsText of %s is %q, want %q", literal, got, want)
+		}
+	}
+}
+
+func TestCanonicalNumbers(t *testing.T) {
+	for want, literals := range map[string][]string{
+		"0":                      {"0", "-0", "0.0", "-0.0", "0e5", "0e999999999999999999999", "0.000e-7"},
+		"1":                      {"1", "1.0", "1e0", "10e-1", "0.1e1", "1E+0", "1.000", "0.00001e5", "1e00000000000000000000"},
+		"-1.5":                   {"-1.5", "-15e-1", "-1.50", "-0.15e1"},
+		"100":                    {"100", "1e2", "100.0", "1.00e2"},
+		"0.001":                  {"0.001", "1e-3", "0.0010", "1e-00000000000000000003"},
+		"9007199254740993":       {"9007199254740993", "9007199254740993.0", "9007199254740993e0"},
+		"9007199254740992":       {"9007199254740992"},
+		"100000000000000000000":  {"1e20", "100000000000000000000", "100000000000000000000.0"},
+		"1e21":                   {"1e21", "1000000000000000000000", "1000000000000000000000.0"},
+		"1.5e30":                 {"1500000000000000000000000000000", "1.5e30", "15E+29"},
+		"1e-30":                  {"0.000000000000000000000000000001", "1e-30"},
+		"1e1000000000000000000":  {"1e1000000000000000000", "10e999999999999999999", "0.1e1000000000000000001"},
+		"1e-1000000000000000000": {"1e-1000000000000000000", "0.1e-999999999999999999"},
+		"3.14159265358979323846": {"3.14159265358979323846", "314159265358979323846e-20"},
+		"1.2345678901234567890123456789": {
+			"1.2345678901234567890123456789", "12345678901234567890123456789e-28", "0.12345678901234567890123456789e1",
+		},
+	} {
+		// A canonical number may have more digits than are written plainly; then the form is scientific.
+		for _, literal := range literals {
+			v := parse(t, literal)
+			got := string(AppendCanonical(nil, &v))
+			if got != want && got != want+"e0" {
+				t.Errorf("canonical form of %s is %s, want %s", literal, got, want)
+			}
+			first := parse(t, literals[0])
+			if same := string(AppendCanonical(nil, &first)); got != same {
+				t.Errorf("%s and %s differ: %s, %s", literals[0], literal, same, got)
+			}
+		}
+	}
+}
+
+func TestCanonicalOrder(t *testing.T) {
+	a := parse(t, `{"b":1,"a":{"y":[1,{"q":1,"p":2}],"x":"\u00e9"},"é":0,"B":2}`)
+	b := parse(t, `{"B":2.0,"é":-0,"a":{"x":"é","y":[1e0,{"p":2,"q":1}]},"b":10e-1}`)
+	const want = `{"B":2,"a":{"x":"é","y":[1,{"p":2,"q":1}]},"b":1,"é":0}`
+	for _, v := range []Value{a, b} {
+		if got := string(AppendCanonical(nil, &v)); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	different := parse(t, `[1,2]`)
+	swapped := parse(t, `[2,1]`)
+	if string(AppendCanonical(nil, &different)) == string(AppendCanonical(nil, &swapped)) {
+		t.Error("the order of an array does not count")
+	}
+}
+
+func TestCanonicalOfManyMembers(t *testing.T) {
+	var forwards, backwards Value
+	forwards.Kind, backwards.Kind = Object, Object
+	for i := range 100 {
+		f := Field{Name: strings.Repeat("x", i+1), Value: Value{Kind: Number, Text: "1"}}
+		forwards.Fields = append(forwards.Fields, f)
+		backwards.Fields = append([]Field{f}, backwards.Fields...)
+	}
+	if string(AppendCanonical(nil, &forwards)) != string(AppendCanonical(nil, &backwards)) {
+		t.Error("the order of members counts")
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{
+		`{"a":[1,2.50,-0,1e400],"b":{"c":null,"d":"\u00e9\ud83d\ude00"},"a":false}`, `[[[[]]]]`, `1e-99999999999999999999`, `"\ud800"`, `{"":{"":1}}`, "\xef\xbb\xbf{}",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		v, err := Parse(data)
+		if err != nil {
+			if !errors.Is(err, ErrSyntax) {
+				t.Fatalf("an error of another kind: %v", err)
+			}
+			return
+		}
+		canonical := AppendCanonical(nil, &v)
+		again, err := Parse(canonical)
+		if err != nil {
+			t.Fatalf("canonical form %q does not parse: %v", canonical, err)
+		}
+		if second := AppendCanonical(nil, &again); string(second) != string(canonical) {
+			t.Fatalf("canonical form is not stable: %q, then %q", canonical, second)
+		}
+		reverse(&v)
+		if reversed := AppendCanonical(nil, &v); string(reversed) != string(canonical) {
+			t.Fatalf("the order of members counts: %q, %q", canonical, reversed)
+		}
+		plain, err := Parse(AppendJSON(nil, &v))
+		if err != nil {
+			t.Fatalf("AppendJSON does not parse: %v", err)
+		}
+		if third := AppendCanonical(nil, &plain); string(third) != string(canonical) {
+			t.Fatalf("AppendJSON is another value: %q, %q", canonical, third)
+		}
+		_ = v.AsText()
+	})
+}
+
+// FuzzNumber compares canonical numbers with exact arithmetic.
+func FuzzNumber(f *testing.F) {
+	for _, seed := range []string{"1", "-1.50", "1e10", "123456789012345678901234567890.10e-5", "0.00001", "1e21", "-0.0"} {
+		f.Add(seed, "1.0")
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		x, okX := number(a)
+		y, okY := number(b)
+		if !okX || !okY {
+			return
+		}
+		ca, cb := string(appendNumber(nil, a)), string(appendNumber(nil, b))
+		if (x.Cmp(y) == 0) != (ca == cb) {
+			t.Fatalf("%s is %s, %s is %s", a, ca, b, cb)
+		}
+		if back, ok := number(ca); !ok || back.Cmp(x) != 0 {
+			t.Fatalf("%s became %s", a, ca)
+		}
+	})
+}
+
+func number(text string) (*big.Rat, bool) {
+	if i := strings.IndexAny(text, "eE"); i >= 0 && len(text)-i > 5 {
+		return nil, false
+	}
+	v, err := Parse([]byte(text))
+	if err != nil || v.Kind != Number || v.Text != text {
+		return nil, false
+	}
+	return new(big.Rat).SetString(text)
+}
+
+func reverse(v *Value) {
+	for i := range v.Items {
+		reverse(&v.Items[i])
+	}
+	for i, j := 0, len(v.Fields)-1; i < j; i, j = i+1, j-1 {
+		v.Fields[i], v.Fields[j] = v.Fields[j], v.Fields[i]
+	}
+	for i := range v.Fields {
+		reverse(&v.Fields[i].Value)
+	}
+}
