@@ -1,12 +1,15 @@
 // Package logging writes structured logs: the JSON that Cloud Logging reads, or one readable line on a terminal.
 //
-// The logger of a run travels in its context: [With] puts it there, [From] takes it out.
+// The logger of a run travels in its context: [With] puts it there, [From] takes it out. Field names are those of
+// "Cloud Logging, structured logging, special JSON fields": severity, message, time, logging.googleapis.com/trace,
+// logging.googleapis.com/spanId, logging.googleapis.com/trace_sampled, logging.googleapis.com/sourceLocation.
 package logging
 
 import (
 	"context"
 	"io"
 	"log/slog"
+	"strings"
 )
 
 // Options say how a logger of [New] writes.
@@ -15,17 +18,52 @@ type Options struct {
 	Level slog.Level
 	// JSON selects Cloud Logging's structured form instead of text.
 	JSON bool
-	// Scrub, unless nil, is applied to the message and to every string and error among the attributes.
+	// Scrub, unless nil, is applied to the message and to every string and error among the attributes, in groups too,
+	// and to any other value whose printed form it would change. It is applied when a line is written, so that it also
+	// covers attributes that a logger was given before the credential in them became known.
 	Scrub func(string) string
 }
 
-// New returns a logger that writes to w.
-func New(w io.Writer, o Options) *slog.Logger { return slog.New(slog.DiscardHandler) }
+// New returns a logger that writes to w, one line and one Write per record.
+//
+// In JSON, records of level error and above carry their source location. In text, a line is the time of day, the level,
+// the message and the attributes.
+func New(w io.Writer, o Options) *slog.Logger {
+	h := &handler{scrub: o.Scrub, level: o.Level}
+	if o.JSON {
+		h.inner, h.json = newJSON(w), true
+	} else {
+		h.inner = newText(w)
+	}
+	return slog.New(h)
+}
+
+// LevelVariable is the environment variable that [FromEnv] takes the level from.
+const LevelVariable = "RIFTLINE_LOG_LEVEL"
 
 // FromEnv returns a logger as the environment asks for it: JSON in Cloud Run (K_SERVICE or CLOUD_RUN_JOB is set), text
-// elsewhere, at the level of RIFTLINE_LOG_LEVEL (debug, info, warn or error; info unless set).
+// elsewhere, at the level of RIFTLINE_LOG_LEVEL (debug, info, warn or error; info unless set). A level that does not
+// exist is info, with a warning. The parameter scrub may be nil.
 func FromEnv(w io.Writer, environ func(string) string, scrub func(string) string) *slog.Logger {
-	return slog.New(slog.DiscardHandler)
+	o := Options{JSON: environ("K_SERVICE") != "" || environ("CLOUD_RUN_JOB") != "", Scrub: scrub}
+	given := environ(LevelVariable)
+	known := given == ""
+	switch strings.ToLower(strings.TrimSpace(given)) {
+	case "debug":
+		o.Level, known = slog.LevelDebug, true
+	case "info":
+		known = true
+	case "warn", "warning":
+		o.Level, known = slog.LevelWarn, true
+	case "error":
+		o.Level, known = slog.LevelError, true
+	}
+	log := New(w, o)
+	if !known {
+		log.LogAttrs(context.Background(), slog.LevelWarn, LevelVariable+" is not a level; info is used",
+			slog.String("given", given), slog.String("levels", "debug, info, warn, error"))
+	}
+	return log
 }
 
 type contextKey struct{}
@@ -35,7 +73,7 @@ func With(ctx context.Context, log *slog.Logger) context.Context {
 	return context.WithValue(ctx, contextKey{}, log)
 }
 
-// From returns the logger that ctx carries, one that discards everything when there is none, and never nil.
+// From returns the logger that ctx carries; one that discards everything when there is none, and never nil.
 func From(ctx context.Context) *slog.Logger {
 	if log, ok := ctx.Value(contextKey{}).(*slog.Logger); ok && log != nil {
 		return log
@@ -43,6 +81,13 @@ func From(ctx context.Context) *slog.Logger {
 	return slog.New(slog.DiscardHandler)
 }
 
-// Trace returns a context whose logger ties every line to the request that header, the request's
-// X-Cloud-Trace-Context ("TRACE_ID/SPAN_ID;o=1"), names.
-func Trace(ctx context.Context, header, project string) context.Context { return ctx }
+// Trace returns a context whose logger ties every line to the request that header names. The parameter header is the
+// request's X-Cloud-Trace-Context ("TRACE_ID/SPAN_ID;o=OPTIONS", Cloud Trace), project the project that the trace
+// belongs to. A header that is not of this form, or no project, leaves ctx as it is.
+func Trace(ctx context.Context, header, project string) context.Context {
+	attrs := traceAttrs(header, project)
+	if attrs == nil {
+		return ctx
+	}
+	return With(ctx, slog.New(From(ctx).Handler().WithAttrs(attrs)))
+}

@@ -1,0 +1,198 @@
+package secret
+
+import (
+	"context"
+	"errors"
+	"hash/crc32"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	secretmanager "cloud.google.com/go/secretmanager/apiv1"
+	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+)
+
+// manager is Secret Manager as far as reading goes.
+type manager struct {
+	secretmanagerpb.UnimplementedSecretManagerServiceServer
+
+	mu       sync.Mutex
+	payloads map[string]string
+	failures map[string]codes.Code
+	damaged  map[string]int
+	asked    []string
+}
+
+func (m *manager) AccessSecretVersion(_ context.Context, q *secretmanagerpb.AccessSecretVersionRequest) (*secretmanagerpb.AccessSecretVersionResponse, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.asked = append(m.asked, q.GetName())
+	if code, ok := m.failures[q.GetName()]; ok {
+		return nil, status.Error(code, "refused by the test")
+	}
+	text, ok := m.payloads[q.GetName()]
+	if !ok {
+		return nil, status.Errorf(codes.NotFound, "Secret [%s] not found or has no versions.", q.GetName())
+	}
+	sum := int64(crc32.Checksum([]byte(text), castagnoli))
+	if m.damaged[q.GetName()] > 0 {
+		m.damaged[q.GetName()]--
+		sum++
+	}
+	return &secretmanagerpb.AccessSecretVersionResponse{
+		Name:    q.GetName(),
+		Payload: &secretmanagerpb.SecretPayload{Data: []byte(text), DataCrc32C: &sum},
+	}, nil
+}
+
+func (m *manager) set(name, text string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.payloads[name] = text
+}
+
+// serve returns a reader whose client talks to m, and a count of the clients that were made.
+func serve(t *testing.T, m *manager, project string) (Reader, *int) {
+	t.Helper()
+	listener := bufconn.Listen(1 << 16)
+	server := grpc.NewServer()
+	secretmanagerpb.RegisterSecretManagerServiceServer(server, m)
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	clients := 0
+	return GCPReader(func(ctx context.Context) (*secretmanager.Client, error) {
+		clients++
+		conn, err := grpc.NewClient("passthrough:///bufconn",
+			grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+		if err != nil {
+			return nil, err
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		return secretmanager.NewClient(ctx, option.WithGRPCConn(conn))
+	}, project), &clients
+}
+
+func TestSecretManager(t *testing.T) {
+	const base = "projects/p/secrets/"
+	m := &manager{
+		payloads: map[string]string{
+			base + "riot-api-key/versions/latest":             "RGAPI-1\n",
+			base + "riot-api-key/versions/3":                  "RGAPI-0",
+			"projects/other/secrets/s/versions/latest":        "elsewhere",
+			"projects/p/locations/eu/secrets/s/versions/prod": "regional",
+			base + "twice/versions/latest":                    "fine at the second read",
+			base + "damaged/versions/latest":                  "never fine",
+		},
+		failures: map[string]codes.Code{
+			base + "forbidden/versions/latest": codes.PermissionDenied,
+			base + "disabled/versions/latest":  codes.FailedPrecondition,
+			base + "odd/versions/latest":       codes.Internal,
+		},
+		damaged: map[string]int{base + "twice/versions/latest": 1, base + "damaged/versions/latest": 100},
+	}
+	read, clients := serve(t, m, "p")
+	if *clients != 0 {
+		t.Error("a client is made before anything is read")
+	}
+	for path, want := range map[string]string{
+		"riot-api-key": "RGAPI-1",
+		"projects/p/secrets/riot-api-key/versions/3":      "RGAPI-0",
+		"projects/other/secrets/s":                        "elsewhere",
+		"projects/p/locations/eu/secrets/s/versions/prod": "regional",
+		"twice": "fine at the second read",
+	} {
+		if got, err := read(t.Context(), path, ""); got != want || err != nil {
+			t.Errorf("%s: got %q, %v; want %q", path, got, err, want)
+		}
+	}
+	for path, want := range map[string]struct {
+		is   error
+		says string
+	}{
+		"absent":                 {ErrNotFound, "gcloud secrets create absent"},
+		"disabled":               {ErrNotFound, "disabled"},
+		"forbidden":              {ErrDenied, "roles/secretmanager.secretAccessor"},
+		"damaged":                {ErrCorrupt, base + "damaged"},
+		"odd":                    {nil, base + "odd"},
+		"":                       {ErrNotFound, "neither"},
+		"a/b":                    {ErrNotFound, "neither"},
+		"projects/p/secrets/":    {ErrNotFound, "neither"},
+		"s/../../projects/x":     {ErrNotFound, "neither"},
+		"riot-api-key:versions2": {ErrNotFound, "neither"},
+	} {
+		_, err := read(t.Context(), path, "")
+		if err == nil || want.is != nil && !errors.Is(err, want.is) || !strings.Contains(err.Error(), want.says) {
+			t.Errorf("%q: got %v, want %q", path, err, want.says)
+		}
+		if err != nil && strings.Contains(err.Error(), "never fine") {
+			t.Errorf("%q: the error shows the secret", path)
+		}
+	}
+	if *clients != 1 {
+		t.Errorf("%d clients were made", *clients)
+	}
+}
+
+func TestRotationOfLatest(t *testing.T) {
+	const name = "projects/p/secrets/k/versions/latest"
+	m := &manager{payloads: map[string]string{name: "old-key"}}
+	read, _ := serve(t, m, "p")
+	r := NewResolver(map[string]Reader{GCPSecret: read})
+	const s = "X-Riot-Token: ${gcpsecret:k}"
+	if got, err := r.Resolve(t.Context(), s); got != "X-Riot-Token: old-key" || err != nil {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	m.set(name, "new-key")
+	if got, _ := r.Resolve(t.Context(), s); got != "X-Riot-Token: old-key" {
+		t.Errorf("the value is not held: %q", got)
+	}
+	if changed, err := r.Refresh(t.Context(), s); !changed || err != nil {
+		t.Errorf("changed is %v, %v", changed, err)
+	}
+	if got, _ := r.Resolve(t.Context(), s); got != "X-Riot-Token: new-key" {
+		t.Errorf("after the refresh: %q", got)
+	}
+	if len(m.asked) != 2 {
+		t.Errorf("%d reads: %v", len(m.asked), m.asked)
+	}
+	if got := r.Scrub("old-key new-key"); got != "[redacted] [redacted]" {
+		t.Errorf("Scrub leaves %q", got)
+	}
+}
+
+func TestProjectOfTheMachine(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if q.URL.Path != "/computeMetadata/v1/project/project-id" || q.Header.Get("Metadata-Flavor") != "Google" {
+			http.NotFound(w, q)
+			return
+		}
+		w.Header().Set("Metadata-Flavor", "Google")
+		_, _ = w.Write([]byte("from-metadata"))
+	}))
+	t.Cleanup(server.Close)
+	t.Setenv("GCE_METADATA_HOST", strings.TrimPrefix(server.URL, "http://"))
+	m := &manager{payloads: map[string]string{"projects/from-metadata/secrets/k/versions/latest": "found"}}
+	read, _ := serve(t, m, "")
+	if got, err := read(t.Context(), "k", ""); got != "found" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestClientThatCannotBeMade(t *testing.T) {
+	read := GCPReader(func(context.Context) (*secretmanager.Client, error) {
+		return nil, errors.New("could not find default credentials")
+	}, "p")
+	if _, err := read(t.Context(), "k", ""); err == nil || !strings.Contains(err.Error(), "application-default login") {
+		t.Errorf("got %v", err)
+	}
+}
