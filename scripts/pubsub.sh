@@ -24,7 +24,7 @@ options() {
   done
 }
 
-# program prints the emulator's own archive: gcloud's wrapper would leave it behind when it is killed.
+# download prints the emulator's own archive: gcloud's wrapper would leave it behind when it is killed.
 download() {
   command -v java >/dev/null || unavailable "no Java here: the Pub/Sub emulator needs it"
   command -v gcloud >/dev/null || unavailable "no gcloud here: it brings the Pub/Sub emulator"

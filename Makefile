@@ -1,0 +1,61 @@
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# Packages with tests of their own; the repository's checks and the tests against real peers run after them, alone, so
+# that nothing competes with a broker for the processor.
+unit = $(shell go list ./... | grep -v -e /scripts/check -e /scripts/e2e)
+# The race detector wants a C compiler.
+race = $(shell command -v "$$(go env CC)" >/dev/null && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
+gotest = RIFTLINE_RACE='$(race)' go run ./scripts/gotest
+
+.PHONY: help run run-real test test-unit test-check test-e2e test-long bench lint fmt build clean
+
+help: ## Show what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Run both connector files against a simulated Riot API and embedded parts; results in .riftline
+	rm -rf .riftline
+	go run ./scripts/riftline run --simulate --source infra/connectors/challenger.json --sink infra/connectors/gcs-sink.json --out .riftline
+
+run-real: ## The same against the real Riot API, with the key in RIOT_API_KEY
+	@test -n "$$RIOT_API_KEY" || { echo 'RIOT_API_KEY is not set: get a key at developer.riotgames.com, then: RIOT_API_KEY=… make run-real' >&2; exit 2; }
+	go run ./scripts/riftline run --source infra/connectors/challenger.json --sink infra/connectors/gcs-sink.json --out .riftline
+
+# Every part runs, also after a failure in an earlier one; the first failure's exit status is the result.
+test: ## All tests, with their set-up; what this machine cannot run is listed as SKIP
+	@status=0; \
+	for part in test-unit test-check test-e2e; do \
+		$(MAKE) --no-print-directory $$part || status=1; \
+	done; \
+	exit $$status
+
+test-unit: ## The tests beside the code
+	$(gotest) $(race) -p 2 -shuffle=on -timeout 20m $(unit)
+
+test-check: ## The repository's own checks: package arrows, lint, known vulnerabilities, documentation
+	$(gotest) -p 1 -count=1 -timeout 20m ./scripts/check
+
+test-e2e: ## Real Kafka, registry and Pub/Sub, real processes, kills
+	$(gotest) -p 1 -count=1 -timeout 20m ./scripts/e2e
+
+test-long: ## Everything that takes longer: repeated runs, each broker version, each step killed, fuzzing
+	$(gotest) $(race) -p 2 -shuffle=on -count=3 -timeout 60m $(unit)
+	RIFTLINE_LONG=1 $(gotest) -p 1 -count=1 -timeout 90m ./scripts/e2e
+	scripts/fuzz.sh 30s
+
+bench: ## Benchmarks
+	go test -run '^$$' -bench . -benchmem -p 1 $(unit)
+
+lint: ## golangci-lint, pinned
+	"$$(scripts/tools.sh golangci-lint)" run ./...
+
+fmt: ## Format the code
+	gofmt -w functions shared scripts
+
+build: ## The binaries, into bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/riftline ./scripts/riftline
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -tags timetzdata -o bin/poller ./functions/poller/cmd
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -tags timetzdata -o bin/sink ./functions/sink/cmd
+
+clean: ## Remove what was built and what runs left
+	rm -rf bin .riftline

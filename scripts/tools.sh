@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Builds a pinned Go tool once, into the user's cache folder, and prints its path.
+#
+#   scripts/tools.sh golangci-lint | govulncheck
+
+# shellcheck source=lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+case ${1:-} in
+golangci-lint) module=github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 ;;
+govulncheck) module=golang.org/x/vuln/cmd/govulncheck@v1.9.0 ;;
+-h | --help) usage 0 ;;
+*) usage ;;
+esac
+
+# Both read compiled packages, so a tool belongs to the Go version that built it.
+folder=$cache/tools/$(go env GOVERSION)/${module##*@}
+
+build() {
+  [[ ! -x $folder/$1 ]] || return 0
+  say "building $module (once)"
+  mkdir -p "$folder"
+  local work
+  work=$(mktemp -d "$cache/tools/build.XXXXXX")
+  # shellcheck disable=SC2064
+  trap "rm -rf '$work'" EXIT
+  # Outside of this module, whose versions are not the tool's.
+  (cd "$work" && GOFLAGS='' GOBIN=$work go install "$module" >&2) || die "$module could not be built"
+  mv "$work/$1" "$folder/$1"
+}
+
+mkdir -p "$cache/tools"
+locked "tool-$1" build "$1"
+echo "$folder/$1"
