@@ -1,2 +1,42 @@
-// Package poll runs one poll of one source partition.
+// Package poll runs one poll of one source partition: it asks the API, finds out what the topic does not hold yet, and
+// publishes exactly that, once, whatever dies or overlaps.
+//
+// # The protocol
+//
+// What is published is known from the source offset object (package sourceoffset), which is changed only by
+// compare-and-set, and from a marker that each transaction leaves in Kafka: a transactional offset commit of the group
+// riftline-<connector>-<h> with the id of the intent as its metadata (KIP-98 makes it atomic with the records). The
+// topic is never read back, and a poll that finds nothing new is one read of the object and no Kafka request at all.
+//
+//  1. Load the object. An intent or claim that is still young belongs to a run that may be alive: leave. An old one, or
+//     this run's own, is recovered first. An absent object is a source partition without history.
+//  2. Fetch the whole answer. Never before the load, so that an older answer cannot follow a newer one.
+//  3. Compare it with base. Nothing new ends the poll without a write.
+//  4. Connect: the topic must be the one that the object knows. Register the schema and encode every record, so that
+//     what cannot be encoded fails before anything is announced.
+//  5. Write the intent under a new random id, with the changes, at the generation that was loaded.
+//  6. Fence: take over the transactional id. Whoever held it before can no longer commit.
+//  7. Look again: the object must still be at the generation of the intent. Otherwise somebody judged this run dead
+//     while it slept, and it must publish nothing.
+//  8. Check that the marker is that of the last transaction, or has expired. Otherwise the object was restored or
+//     replaced by hand: stop.
+//  9. Publish records and marker in one transaction.
+//  10. Close: write base with the changes, without the intent.
+//
+// A failure before the commit was asked for can never become a commit: the transaction is aborted and the intent
+// released. A failure of the commit itself, fenced or not, leaves the outcome unknown: this run recovers its own intent
+// once, and otherwise the next run does.
+//
+// Recovery has four steps. R1 claims the intent by compare-and-set, so that an owner that wakes up sees the claim when
+// it looks again. R2 fences, which aborts the owner's open transaction or waits for its commit. R3 reads the marker,
+// stable: the intent's id means committed; that of the last transaction, or none while the intent is young, means not
+// committed. R4 is for a marker that may have expired: the topic is searched for records with the intent's id in their
+// header riftline-id. Whatever fits none of these stops the source partition until a person has decided. The result is
+// carried by this run's next write.
+//
+// More than 10,000 changes, or 32 MiB of them, go in several transactions: after each commit one write closes it and
+// announces the next. A run that ends in between leaves a prefix that is published and known.
+//
+// Times only decide who waits for whom, never what is true; the exception is the age up to which an absent marker means
+// "not committed" (riftline.marker.age), which must stay well below the broker's offsets.retention.minutes.
 package poll

@@ -2,18 +2,17 @@ package poll
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/riftline/riftline/shared/bucket"
 	"github.com/riftline/riftline/shared/connector"
 	"github.com/riftline/riftline/shared/httpsource"
 	"github.com/riftline/riftline/shared/kafka"
 	"github.com/riftline/riftline/shared/schema"
+	"github.com/riftline/riftline/shared/sourceoffset"
 )
 
 // Fetcher asks the API. *httpsource.Client is one.
@@ -40,11 +39,7 @@ type Producer interface {
 }
 
 // Offsets is the state bucket. *bucket.Bucket is one.
-type Offsets interface {
-	Read(ctx context.Context, name string) (bucket.Object, error)
-	CompareAndSet(ctx context.Context, name string, data []byte, o bucket.PutOptions, mine func(bucket.Object) bool) (int64, error)
-	URL(name string) string
-}
+type Offsets = sourceoffset.Bucket
 
 // Deps is what a poll works with. Offsets is required; everything else has a default that does the real thing.
 type Deps struct {
@@ -110,10 +105,33 @@ type Summary struct {
 	Error      string    `json:"error,omitempty"`
 }
 
-// Run polls the source partition of s that has no request variables, once.
-//
-// Without a deadline in ctx it takes 60 s. The error is nil exactly when Summary.Outcome is not a failure; the summary
-// is complete in both cases.
-func Run(ctx context.Context, s connector.Source, d Deps) (Summary, error) {
-	return Summary{Connector: s.Name, Outcome: Unknown}, errors.New("not written yet")
+// withDefaults fills in the real thing for whatever is not given.
+func (d Deps) withDefaults() Deps {
+	if d.NewFetcher == nil {
+		d.NewFetcher = func(s connector.Source) (Fetcher, error) { return httpsource.New(s, httpsource.Options{}) }
+	}
+	if d.NewRegistry == nil {
+		d.NewRegistry = func(c connector.Registry) (Registry, error) { return schema.NewRegistry(c) }
+	}
+	if d.NewProducer == nil {
+		d.NewProducer = func(k connector.Kafka, id string, log *slog.Logger) (Producer, error) {
+			return kafka.NewProducer(k, id, log)
+		}
+	}
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	if d.UntilMargin == 0 {
+		d.UntilMargin = 30 * time.Second
+	}
+	if d.ReleaseTimeout == 0 {
+		d.ReleaseTimeout = 8 * time.Second
+	}
+	if d.PartRecords == 0 {
+		d.PartRecords = 10_000
+	}
+	if d.PartBytes == 0 {
+		d.PartBytes = 32 << 20
+	}
+	return d
 }

@@ -1,18 +1,23 @@
 package sourceoffset
 
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"hash/crc32"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+)
+
 func appendPartition(dst []byte, p Partition) []byte {
 	dst = append(dst, `{"connector":`...)
 	dst = appendString(dst, p.Connector)
-	dst = append(dst, `,"variables":{`...)
-	for i, name := range sortedKeys(p.Variables) {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = appendString(dst, name)
-		dst = append(dst, ':')
-		dst = appendString(dst, p.Variables[name])
-	}
-	return append(dst, "}}"...)
+	dst = append(dst, `,"variables":`...)
+	dst = appendVariables(dst, p.Variables)
+	return append(dst, '}')
 }
 
 const hexDigits = "0123456789abcdef"
@@ -47,5 +52,168 @@ func appendString(dst []byte, s string) []byte {
 		}
 	}
 	dst = append(dst, s[start:]...)
+	return append(dst, '"')
+}
+
+// Encode returns the object's content: the state as gzip-compressed JSON with its sum.
+func Encode(s State) ([]byte, error) {
+	var out bytes.Buffer
+	zip, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
+	if err != nil {
+		return nil, fmt.Errorf("compressing source offset object: %w", err)
+	}
+	if _, err := zip.Write(appendState(nil, s)); err != nil {
+		return nil, fmt.Errorf("compressing source offset object: %w", err)
+	}
+	if err := zip.Close(); err != nil {
+		return nil, fmt.Errorf("compressing source offset object: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// appendState appends the canonical body with the sum in its place among the sorted members.
+func appendState(dst []byte, s State) []byte {
+	begin := len(dst)
+	dst = slices.Grow(dst, 1024+128*len(s.Base))
+	dst = append(dst, `{"base":`...)
+	dst = appendBase(dst, s.Base)
+	dst = append(dst, `,"claim":`...)
+	dst = appendClaim(dst, s.Claim)
+	dst = append(dst, `,"commits":`...)
+	dst = strconv.AppendInt(dst, s.Commits, 10)
+	dst = append(dst, `,"connector":`...)
+	dst = appendString(dst, s.Partition.Connector)
+	dst = append(dst, `,"fields":[`...)
+	for i, name := range s.Fields {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, name)
+	}
+	dst = append(dst, `],"format":`...)
+	dst = strconv.AppendInt(dst, Format, 10)
+	dst = append(dst, `,"intent":`...)
+	dst = appendIntent(dst, s.Intent)
+	dst = append(dst, `,"kind":`...)
+	dst = appendString(dst, string(s.Kind))
+	dst = append(dst, `,"last":`...)
+	dst = appendOptional(dst, s.Last)
+	dst = append(dst, `,"lastMarkerTopic":`...)
+	dst = appendOptional(dst, s.LastMarkerTopic)
+	dst = append(dst, `,"limits":{},"minReader":`...)
+	dst = strconv.AppendInt(dst, Format, 10)
+	dst = append(dst, `,"partition":`...)
+	dst = appendVariables(dst, s.Partition.Variables)
+	dst = append(dst, `,"stopped":`...)
+	dst = appendOptional(dst, s.Stopped)
+	at := len(dst)
+	dst = append(dst, `,"topic":`...)
+	dst = appendString(dst, s.Topic)
+	dst = append(dst, `,"topicId":"`...)
+	dst = base64.RawURLEncoding.AppendEncode(dst, s.TopicID[:])
+	dst = append(dst, `"}`...)
+
+	sum := fmt.Sprintf(`,"sum":"%08x"`, crc32.Checksum(dst[begin:], castagnoli))
+	return slices.Insert(dst, at, []byte(sum)...)
+}
+
+func appendBase(dst []byte, b Base) []byte {
+	dst = append(dst, '{')
+	for i, key := range sortedKeys(b) {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, key)
+		dst = append(dst, ':')
+		known := b[key]
+		if known.MissingSince.IsZero() {
+			dst = appendFingerprint(dst, known.Fingerprint)
+			continue
+		}
+		dst = append(dst, '[')
+		dst = appendFingerprint(dst, known.Fingerprint)
+		dst = append(dst, ',', '"')
+		dst = known.MissingSince.UTC().AppendFormat(dst, time.RFC3339)
+		dst = append(dst, '"', ']')
+	}
+	return append(dst, '}')
+}
+
+func appendIntent(dst []byte, i *Intent) []byte {
+	if i == nil {
+		return append(dst, "null"...)
+	}
+	dst = append(dst, `{"at":`...)
+	dst = appendTime(dst, i.At)
+	dst = append(dst, `,"changes":{`...)
+	for n, key := range sortedKeys(i.Changes) {
+		if n > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, key)
+		dst = append(dst, ':')
+		if f := i.Changes[key]; f != nil {
+			dst = appendFingerprint(dst, *f)
+		} else {
+			dst = append(dst, "null"...)
+		}
+	}
+	dst = append(dst, `},"id":`...)
+	dst = appendString(dst, i.ID)
+	dst = append(dst, `,"markerTopic":`...)
+	dst = appendString(dst, i.MarkerTopic)
+	dst = append(dst, `,"until":`...)
+	dst = appendTime(dst, i.Until)
+	return append(dst, '}')
+}
+
+func appendClaim(dst []byte, c *Claim) []byte {
+	if c == nil {
+		return append(dst, "null"...)
+	}
+	dst = append(dst, `{"at":`...)
+	dst = appendTime(dst, c.At)
+	dst = append(dst, `,"id":`...)
+	dst = appendString(dst, c.ID)
+	dst = append(dst, `,"until":`...)
+	dst = appendTime(dst, c.Until)
+	return append(dst, '}')
+}
+
+func appendVariables(dst []byte, variables map[string]string) []byte {
+	dst = append(dst, '{')
+	for i, name := range sortedKeys(variables) {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, name)
+		dst = append(dst, ':')
+		dst = appendString(dst, variables[name])
+	}
+	return append(dst, '}')
+}
+
+func appendFingerprint(dst []byte, f Fingerprint) []byte {
+	dst = append(dst, '"')
+	dst = base64.RawURLEncoding.AppendEncode(dst, f[:])
+	return append(dst, '"')
+}
+
+// appendOptional writes null for the empty string.
+func appendOptional(dst []byte, s string) []byte {
+	if s == "" {
+		return append(dst, "null"...)
+	}
+	return appendString(dst, s)
+}
+
+func appendTime(dst []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return append(dst, "null"...)
+	}
+	dst = append(dst, '"')
+	dst = t.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
 	return append(dst, '"')
 }

@@ -1,0 +1,176 @@
+package sourceoffset
+
+import (
+	"crypto/sha256"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/riftline/riftline/shared/record"
+)
+
+// Fingerprinter makes fingerprints. It is not safe for concurrent use.
+type Fingerprinter struct {
+	ignore  [][]string
+	scratch []byte
+}
+
+// NewFingerprinter leaves out what the given JSON pointers (RFC 6901) name inside each entry.
+func NewFingerprinter(ignore []string) *Fingerprinter {
+	f := &Fingerprinter{}
+	for _, pointer := range ignore {
+		if tokens := record.Tokens(pointer); len(tokens) > 0 {
+			f.ignore = append(f.ignore, tokens)
+		}
+	}
+	return f
+}
+
+// Of returns the fingerprint of an entry.
+func (f *Fingerprinter) Of(entry *record.Value) Fingerprint {
+	v := *entry
+	for _, tokens := range f.ignore {
+		v = without(v, tokens)
+	}
+	f.scratch = record.AppendCanonical(f.scratch[:0], &v)
+	sum := sha256.Sum256(f.scratch)
+	return Fingerprint(sum[:16])
+}
+
+// without returns v without what tokens name, copying only the containers on the way there.
+func without(v record.Value, tokens []string) record.Value {
+	switch v.Kind {
+	case record.Object:
+		i := slices.IndexFunc(v.Fields, func(f record.Field) bool { return f.Name == tokens[0] })
+		if i < 0 {
+			return v
+		}
+		fields := slices.Clone(v.Fields)
+		if len(tokens) == 1 {
+			fields = slices.Delete(fields, i, i+1)
+		} else {
+			fields[i].Value = without(fields[i].Value, tokens[1:])
+		}
+		v.Fields = fields
+	case record.Array:
+		i, err := strconv.Atoi(tokens[0])
+		if err != nil || i < 0 || i >= len(v.Items) || tokens[0] != strconv.Itoa(i) {
+			return v
+		}
+		items := slices.Clone(v.Items)
+		if len(tokens) == 1 {
+			items = slices.Delete(items, i, i+1)
+		} else {
+			items[i] = without(items[i], tokens[1:])
+		}
+		v.Items = items
+	}
+	return v
+}
+
+// Entry is an entry of an answer as Compare sees it.
+type Entry struct {
+	Key         string
+	Fingerprint Fingerprint
+}
+
+// Changed is an entry that the topic does not hold.
+type Changed struct {
+	Entry
+	// Index is the place of the entry in the answer.
+	Index int
+	// Before is what the topic holds under the key, nil for a key that is not known.
+	Before *Fingerprint
+}
+
+// Difference is what an answer has that base has not, and the other way round.
+type Difference struct {
+	// Changes are the entries to publish, in the order of the answer, one for each key.
+	Changes []Changed
+	// Unchanged counts keys that the topic holds as they are, Repeated the entries whose key came again later in the
+	// answer, Left the keys that the topic holds, that were there at last and are no more.
+	Unchanged, Repeated, Left int
+	// Doubtful is true for an answer that is empty or lacks more than half of the keys that were there at last. Nobody
+	// is taken to have left by it.
+	Doubtful bool
+
+	base     Base
+	left     []string
+	returned []string
+	expired  []string
+	now      time.Time
+}
+
+// Compare compares an answer that is the whole truth with base. Of entries with the same key the last one wins. A key
+// that left is known for keep after that was noted, and is new again from then on.
+func Compare(base Base, entries []Entry, now time.Time, keep time.Duration) Difference {
+	d := Difference{base: base, now: now.UTC().Truncate(time.Second)}
+	last := make(map[string]int, len(entries))
+	for i, e := range entries {
+		last[e.Key] = i
+	}
+	d.Repeated = len(entries) - len(last)
+	for i, e := range entries {
+		if last[e.Key] != i {
+			continue
+		}
+		known, ok := base[e.Key]
+		if ok && !known.MissingSince.IsZero() && now.Sub(known.MissingSince) > keep {
+			ok = false
+		}
+		switch {
+		case !ok:
+			d.Changes = append(d.Changes, Changed{Entry: e, Index: i})
+		case known.Fingerprint != e.Fingerprint:
+			d.Changes = append(d.Changes, Changed{Entry: e, Index: i, Before: &known.Fingerprint})
+		default:
+			d.Unchanged++
+			if !known.MissingSince.IsZero() {
+				d.returned = append(d.returned, e.Key)
+			}
+		}
+	}
+	d.departures(last, keep)
+	return d
+}
+
+func (d *Difference) departures(answer map[string]int, keep time.Duration) {
+	present := 0
+	for key, known := range d.base {
+		_, there := answer[key]
+		if known.MissingSince.IsZero() {
+			present++
+			if !there {
+				d.left = append(d.left, key)
+			}
+			continue
+		}
+		if !there && d.now.Sub(known.MissingSince) > keep {
+			d.expired = append(d.expired, key)
+		}
+	}
+	if d.Doubtful = len(answer) == 0 || 2*len(d.left) > present; d.Doubtful {
+		d.left = nil
+	}
+	d.Left = len(d.left)
+}
+
+// Noted returns base with the departures and returns of this answer noted and keys forgotten that left long ago. It
+// says nothing else of what the topic holds than base does, so it is written with whatever write comes next and is no
+// reason for one.
+func (d Difference) Noted() Base {
+	if len(d.left)+len(d.returned)+len(d.expired) == 0 {
+		return d.base
+	}
+	next := d.base.With(nil)
+	for _, key := range d.left {
+		next[key] = Known{Fingerprint: next[key].Fingerprint, MissingSince: d.now}
+	}
+	for _, key := range d.returned {
+		next[key] = Known{Fingerprint: next[key].Fingerprint}
+	}
+	for _, key := range d.expired {
+		delete(next, key)
+	}
+	return next
+}
