@@ -94,11 +94,11 @@ func (w *world) random() *rand.Rand {
 	return rand.New(rand.NewChaCha8(sum))
 }
 
-// startingPoints falls steeply at the top and flatly below, from 2100 to 1075 within the challengers and on to about 80,
-// as the recorded ladders do.
+// startingPoints falls steeply at the top and flatly below, from about 2100 to 850 within the challengers and on to 250,
+// much as the recorded ladders do.
 func startingPoints(rank int) int {
 	x := float64(rank)
-	return int(80 + 995*math.Exp(-x/900) + 720*math.Exp(-x/110) + 310*math.Exp(-x/9))
+	return int(80 + 995*math.Exp(-x/900) + 820*math.Exp(-x/105) + 190*math.Exp(-x/16))
 }
 
 func tierOf(rank int) Tier {
@@ -110,13 +110,20 @@ func tierOf(rank int) Tier {
 	return ""
 }
 
-// play lets time pass: about one player in seven plays one to three games.
+// busy is how many players at the very top play in every second round; of the others one in seven does.
+const busy = 40
+
+// play lets time pass, in which some players play one to three games.
 func (w *world) play() {
 	w.rounds++
 	r := w.random()
-	for _, p := range w.everyone {
+	for rank, p := range w.everyone {
 		p.FreshBlood = p.FreshBlood && r.IntN(6) != 0
-		if r.IntN(7) != 0 {
+		rests := 7
+		if rank < busy {
+			rests = 2
+		}
+		if r.IntN(rests) != 0 {
 			continue
 		}
 		for range 1 + r.IntN(3) {
