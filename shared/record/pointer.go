@@ -17,7 +17,7 @@ func (v *Value) At(pointer string) (*Value, bool) {
 	}
 	for rest := pointer[1:]; ; {
 		token, next, more := strings.Cut(rest, "/")
-		child, found := v.step(unescape(token))
+		child, found := v.Child(unescape(token))
 		if !found {
 			return nil, false
 		}
@@ -49,7 +49,8 @@ func (v *Value) Field(name string) (*Value, bool) {
 	return nil, false
 }
 
-func (v *Value) step(token string) (*Value, bool) {
+// Child returns what one reference token of a pointer, unescaped, finds in v: an object's member or an array's element.
+func (v *Value) Child(token string) (*Value, bool) {
 	switch v.Kind {
 	case Object:
 		return v.Field(token)
