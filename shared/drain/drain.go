@@ -1,15 +1,26 @@
 package drain
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync"
 	"time"
 
+	"github.com/riftline/riftline/shared/avrofile"
 	"github.com/riftline/riftline/shared/bucket"
 	"github.com/riftline/riftline/shared/connector"
 	"github.com/riftline/riftline/shared/kafka"
+	"github.com/riftline/riftline/shared/layout"
+	"github.com/riftline/riftline/shared/logging"
+	"github.com/riftline/riftline/shared/step"
 )
 
 // Consumer is what a drain asks of Kafka; see [kafka.Consumer] for the meaning and the errors of each method.
@@ -66,10 +77,228 @@ type Deps struct {
 	Rand io.Reader
 }
 
+// Steps are the names of the protocol's steps at which a build with the tag "steps" can be killed or paused, in the
+// order of an ordinary drain.
+var Steps = []string{
+	stepBounds, stepLoaded, stepGenesis, stepBorn, stepCompleting, stepCompleted, stepCommitted,
+	stepAssigned, stepPlanning, stepPlanned, stepCreating, stepCreated, stepDurable, stepClosing, stepClosed,
+}
+
+const (
+	stepBounds     = "drain.1.bounds"     // the log's bounds are known, the head is not read yet
+	stepLoaded     = "drain.1.loaded"     // the head is read
+	stepGenesis    = "drain.2.genesis"    // before a head is created
+	stepBorn       = "drain.2.created"    // after it
+	stepCompleting = "drain.4.completing" // a plan is found, nothing is done about it yet
+	stepCompleted  = "drain.4.completed"  // all of the found plan is durable
+	stepCommitted  = "drain.6.committed"  // the group's offset is committed
+	stepAssigned   = "drain.7.assigned"   // a batch is read and assigned to files
+	stepPlanning   = "drain.8.planning"   // before the head is written with the plan
+	stepPlanned    = "drain.8.planned"    // after it
+	stepCreating   = "drain.9.creating"   // before each object
+	stepCreated    = "drain.9.created"    // after each object
+	stepDurable    = "drain.10.durable"   // all of the plan's objects are durable
+	stepClosing    = "drain.11.closing"   // before the head is written without the plan
+	stepClosed     = "drain.11.closed"    // after it
+)
+
 // Run drains the task's part of a sink's topics once: see the package's text.
 //
-// The error is not nil only when nothing could be begun or a partition ended in a passing failure; the summary is
-// complete in every case, and its Outcome gives the exit code.
+// The summary is complete in every case, and its Outcome gives the exit code. The error is the one that made the
+// outcome: nil for every outcome whose exit code is 0.
 func Run(ctx context.Context, s connector.Sink, d Deps) (Summary, error) {
-	return Summary{}, errors.New("not built yet")
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	if d.Rand == nil {
+		d.Rand = rand.Reader
+	}
+	d.Tasks = max(d.Tasks, 1)
+	begun := d.Now()
+	sum := Summary{Connector: s.Name, Task: d.Task, Tasks: d.Tasks, Partitions: []PartitionSummary{}}
+	parts, err := begin(ctx, s, d)
+	errs := make([]error, len(parts))
+	if err == nil {
+		soft, cancel := softContext(ctx, d)
+		defer cancel()
+		for _, p := range parts {
+			p.soft = soft
+		}
+		drainAll(ctx, parts, errs)
+		for i, p := range parts {
+			sum.Partitions = append(sum.Partitions, p.finish(errs[i]))
+		}
+		sum.total()
+		err = worst(errs)
+	} else {
+		sum.Outcome = outcomeOf(err)
+	}
+	if sum.Outcome.ExitCode() == 0 {
+		err = nil
+	}
+	if err != nil {
+		sum.Error = err.Error()
+	}
+	sum.Duration = d.Now().Sub(begun)
+	report(ctx, sum)
+	return sum, err
+}
+
+// begin checks the settings and finds the task's partitions with their bounds and committed offsets.
+func begin(ctx context.Context, s connector.Sink, d Deps) ([]*partition, error) {
+	if err := check(s, d); err != nil {
+		return nil, err
+	}
+	topics, err := d.Consumer.Topics(ctx, s.Topics)
+	if err != nil {
+		return nil, fmt.Errorf("looking for the topics of sink %s: %w", s.Name, err)
+	}
+	if err := d.Consumer.RequireIdle(ctx); err != nil {
+		return nil, fmt.Errorf("looking at consumer group %s: %w", s.Group(), explainActive(err, s))
+	}
+	formats := &formats{schemas: d.Schemas, codec: s.Codec, known: map[int]*format{}}
+	var all []*partition
+	for _, t := range topics {
+		for n := range t.Partitions {
+			all = append(all, &partition{
+				sink: s, deps: d, topic: t, number: n, committed: -1,
+				formats: formats, names: layout.NewNames(s), partitioner: layout.NewDefault(n),
+			})
+		}
+	}
+	slices.SortFunc(all, func(a, b *partition) int {
+		return cmp.Or(cmp.Compare(a.topic.Name, b.topic.Name), cmp.Compare(a.number, b.number))
+	})
+	var ours []*partition
+	for i, p := range all {
+		if i%d.Tasks == d.Task {
+			ours = append(ours, p)
+		}
+	}
+	return ours, locate(ctx, d, ours)
+}
+
+func check(s connector.Sink, d Deps) error {
+	if d.Task < 0 || d.Task >= d.Tasks {
+		return fmt.Errorf("%w: task %d of %d", errConfiguration, d.Task, d.Tasks)
+	}
+	if s.ValueConverter != connector.AvroConverter {
+		return fmt.Errorf("%w: value.converter %s cannot be archived as Avro: use %s", errConfiguration, s.ValueConverter, connector.AvroConverter)
+	}
+	if s.FlushSize < 1 {
+		return fmt.Errorf("%w: flush.size is %d and must be 1 or more", errConfiguration, s.FlushSize)
+	}
+	if _, err := avrofile.NewFormat("", s.Codec); err != nil {
+		return fmt.Errorf("%w: avro.codec: %w", errConfiguration, err)
+	}
+	return nil
+}
+
+func explainActive(err error, s connector.Sink) error {
+	if errors.Is(err, kafka.ErrGroupActive) {
+		return fmt.Errorf("%w: another sink, probably Kafka Connect's connector %q, is running; stop it, then drain again", err, s.Name)
+	}
+	return err
+}
+
+// locate asks for the bounds and the committed offsets, once per topic.
+func locate(ctx context.Context, d Deps, parts []*partition) error {
+	bounds := map[string]map[int32]kafka.Bounds{}
+	committed := map[string]map[int32]int64{}
+	for _, p := range parts {
+		topic := p.topic.Name
+		if _, ok := bounds[topic]; !ok {
+			b, err := d.Consumer.Bounds(ctx, topic)
+			if err != nil {
+				return fmt.Errorf("reading the bounds of topic %s: %w", topic, err)
+			}
+			c, err := d.Consumer.Committed(ctx, topic)
+			if err != nil {
+				return fmt.Errorf("reading the committed offsets of topic %s: %w", topic, err)
+			}
+			bounds[topic], committed[topic] = b, c
+		}
+		b, ok := bounds[topic][p.number]
+		if !ok {
+			return fmt.Errorf("reading the bounds of topic %s: no answer for partition %d: run the drain again", topic, p.number)
+		}
+		p.bounds = b
+		if c, ok := committed[topic][p.number]; ok {
+			p.committed = c
+		}
+	}
+	if len(parts) > 0 {
+		step.Reached(ctx, stepBounds)
+	}
+	return nil
+}
+
+// softContext ends at the deadline or when the drain is told to stop, and says which.
+func softContext(ctx context.Context, d Deps) (context.Context, func()) {
+	soft, cancel := context.WithCancelCause(ctx)
+	done := func() { cancel(nil) }
+	if d.Stop != nil {
+		go func() {
+			select {
+			case <-d.Stop:
+				cancel(errInterrupted)
+			case <-soft.Done():
+			}
+		}()
+	}
+	if d.Deadline.IsZero() {
+		return soft, done
+	}
+	limited, end := context.WithDeadlineCause(soft, d.Deadline, errDeadline)
+	return limited, func() { end(); done() }
+}
+
+// drainAll drains partitions in parallel, as many as there are processors. One that fails or stops does not touch the
+// others.
+func drainAll(ctx context.Context, parts []*partition, errs []error) {
+	free := make(chan struct{}, runtime.GOMAXPROCS(0))
+	var wg sync.WaitGroup
+	for i, p := range parts {
+		free <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-free }()
+			errs[i] = p.run(ctx)
+		})
+	}
+	wg.Wait()
+}
+
+func worst(errs []error) error {
+	var w error
+	for _, err := range errs {
+		if err != nil && (w == nil || severity(outcomeOf(err)) > severity(outcomeOf(w))) {
+			w = err
+		}
+	}
+	return w
+}
+
+// report writes the drain's one line, and one for each partition that a person or the next run must look at.
+func report(ctx context.Context, s Summary) {
+	log := logging.From(ctx)
+	for _, p := range s.Partitions {
+		if p.Stopped != "" {
+			log.ErrorContext(ctx, "partition is stopped", slog.String("connector", s.Connector), slog.String("topic", p.Topic),
+				slog.Int("partition", int(p.Partition)), slog.String("reason", p.Stopped))
+		}
+	}
+	level := slog.LevelInfo
+	if s.Outcome.ExitCode() != 0 {
+		level = slog.LevelError
+	}
+	attrs := []slog.Attr{
+		slog.String("connector", s.Connector), slog.String("outcome", string(s.Outcome)),
+		slog.Int("task", s.Task), slog.Int("tasks", s.Tasks), slog.Int("partitions", len(s.Partitions)),
+		slog.Int64("records", s.Records), slog.Int64("objects", s.Objects), slog.Int64("bytes", s.Bytes),
+		slog.Int64("left", s.Left), slog.Duration("duration", s.Duration),
+	}
+	if s.Error != "" {
+		attrs = append(attrs, slog.String("error", s.Error))
+	}
+	log.LogAttrs(ctx, level, "drain finished", attrs...)
 }

@@ -87,3 +87,17 @@ func (o Outcome) ExitCode() int {
 		return 1
 	}
 }
+
+// total fills in what the partitions add up to.
+func (s *Summary) total() {
+	s.Outcome = NothingNew
+	for _, p := range s.Partitions {
+		s.Records += p.Records
+		s.Objects += p.Objects
+		s.Bytes += p.Bytes
+		s.Left += p.Lag
+		if severity(p.Outcome) > severity(s.Outcome) {
+			s.Outcome = p.Outcome
+		}
+	}
+}

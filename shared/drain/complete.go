@@ -1,0 +1,259 @@
+package drain
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/riftline/riftline/shared/avrofile"
+	"github.com/riftline/riftline/shared/kafka"
+	"github.com/riftline/riftline/shared/step"
+)
+
+// complete makes all objects of a plan durable, whoever made the plan, exactly as it says.
+func (p *partition) complete(ctx context.Context, plan Plan) error {
+	step.Reached(ctx, stepCompleting)
+	for try := 1; ; try++ {
+		missing, err := p.missing(ctx, plan)
+		if err != nil {
+			return err
+		}
+		if len(missing) > 0 {
+			err = p.recreate(ctx, plan, missing)
+		}
+		if err == nil {
+			p.sum.Completed = true
+			step.Reached(ctx, stepCompleted)
+			return nil
+		}
+		if !errors.Is(err, errGone) || try == creates {
+			return err
+		}
+		if err := pause(ctx, try, false); err != nil {
+			return fmt.Errorf("completing plan %s: %w", plan.ID, err)
+		}
+	}
+}
+
+// missing are the objects of a plan that do not exist, in order of their first offsets.
+func (p *partition) missing(ctx context.Context, plan Plan) ([]PlannedObject, error) {
+	there := make([]bool, len(plan.Objects))
+	err := parallel(len(plan.Objects), func(i int) error {
+		var err error
+		there[i], err = p.exists(ctx, plan.Objects[i].Name, plan.ID)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var missing []PlannedObject
+	for i, o := range plan.Objects {
+		if !there[i] {
+			missing = append(missing, o)
+		}
+	}
+	return missing, nil
+}
+
+// part is a range of offsets and the object that holds them.
+type part struct {
+	Range
+	of *owed
+}
+
+// owed is an object of the plan that does not exist.
+type owed struct {
+	PlannedObject
+	// file is nil before the first surviving record.
+	file *file
+	done bool
+}
+
+// recreation is the completion of the objects of a plan that are missing.
+type recreation struct {
+	p       *partition
+	plan    Plan
+	formats *formats
+	objects []*owed
+	// parts are all their offsets in order; those before part next are behind.
+	parts  []part
+	next   int
+	format *format
+	// ready are files that wait to be created; held is how many bytes they hold in memory.
+	ready []*file
+	held  int64
+}
+
+// recreate reads the offsets of missing objects once more and creates those that still have a record. Configuration is
+// not consulted: names, offsets, schemas and codec are the plan's.
+func (p *partition) recreate(ctx context.Context, plan Plan, missing []PlannedObject) error {
+	if _, err := avrofile.NewFormat("", plan.Codec); err != nil {
+		return p.stop("plan %s of the head was made with a codec that this version does not have (%v): run the version that made it", plan.ID, err)
+	}
+	r := &recreation{
+		p: p, plan: plan,
+		formats: &formats{schemas: p.deps.Schemas, codec: plan.Codec, known: map[int]*format{}},
+	}
+	defer r.cancel()
+	from, to := plan.Next, plan.First
+	for _, o := range missing {
+		object := &owed{PlannedObject: o}
+		r.objects = append(r.objects, object)
+		for _, offsets := range o.Offsets {
+			r.parts = append(r.parts, part{offsets, object})
+		}
+		from, to = min(from, o.First), max(to, o.Last+1)
+	}
+	slices.SortFunc(r.parts, func(a, b part) int { return cmp.Compare(a.Range[0], b.Range[0]) })
+	if err := r.lost(ctx); err != nil {
+		return err
+	}
+	if err := r.read(ctx, max(from, p.bounds.Start), to); err != nil {
+		return err
+	}
+	for _, o := range r.objects {
+		if err := r.finish(ctx, o); err != nil {
+			return err
+		}
+	}
+	return r.create(ctx)
+}
+
+// cancel gives up what was uploaded without being visible.
+func (r *recreation) cancel() {
+	for _, o := range r.objects {
+		if o.file != nil {
+			o.file.cancel()
+		}
+	}
+}
+
+// lost reports what retention has taken of objects that were planned and are not written.
+func (r *recreation) lost(ctx context.Context) error {
+	start := r.p.bounds.Start
+	var n int64
+	for _, part := range r.parts {
+		n += max(min(part.Range[1]+1, start)-part.Range[0], 0)
+	}
+	if n == 0 {
+		return nil
+	}
+	if r.p.sink.OffsetReset == "none" {
+		return r.p.stop("up to %d records of plan %s, before offset %d, were removed from the topic before they were archived (retention or DeleteRecords), "+
+			"and auto.offset.reset is none. Set it to earliest to archive what is left", n, r.plan.ID, start)
+	}
+	if start > r.p.reported {
+		r.p.reported = start
+		r.p.sum.Lost += n
+		r.p.log(ctx).ErrorContext(ctx, "records of a plan were removed from the topic before they were archived; archiving what is left",
+			slog.String("plan", r.plan.ID), slog.Int64("offsets", n), slog.Int64("log_start", start))
+	}
+	return nil
+}
+
+// read takes all records of the missing objects.
+func (r *recreation) read(ctx context.Context, from, to int64) error {
+	if from >= to {
+		return nil
+	}
+	in := r.p.deps.Consumer.Read(r.p.topic, r.p.number, from, to)
+	defer in.Close()
+	for {
+		records, _, err := in.Next(ctx)
+		for _, record := range records {
+			if err := r.take(ctx, record); err != nil {
+				return err
+			}
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF):
+			return nil
+		case errors.Is(err, kafka.ErrOutOfRange):
+			if err := r.p.lookAgain(ctx); err != nil {
+				return err
+			}
+			return fmt.Errorf("%w: %w", errGone, err)
+		default:
+			return fmt.Errorf("completing plan %s: %w", r.plan.ID, err)
+		}
+	}
+}
+
+// take adds a record to its object, if one of the missing ones holds it.
+func (r *recreation) take(ctx context.Context, record *kgo.Record) error {
+	for r.next < len(r.parts) && r.parts[r.next].Range[1] < record.Offset {
+		o := r.parts[r.next].of
+		r.next++
+		if o.Last < record.Offset {
+			if err := r.finish(ctx, o); err != nil {
+				return err
+			}
+		}
+	}
+	if r.next == len(r.parts) || record.Offset < r.parts[r.next].Range[0] {
+		return nil
+	}
+	o := r.parts[r.next].of
+	format, body, err := r.formats.value(ctx, record.Value, r.format)
+	var bad *badValueError
+	if errors.As(err, &bad) || (err == nil && format.id != o.SchemaID) {
+		reason := "its schema id is another one"
+		if bad != nil {
+			reason = bad.reason
+		}
+		return r.p.stop("plan %s has the record at offset %d in %s with schema %d, but what the topic or the registry has now does not fit: %s. "+
+			"Find out what was changed there, put it back, and drain again", r.plan.ID, record.Offset, r.p.deps.Archive.URL(o.Name), o.SchemaID, reason)
+	}
+	if err != nil {
+		return err
+	}
+	r.format = format
+	if o.file == nil {
+		o.file = r.p.newFile(ctx, r.plan.ID, o.Name, o.First, format)
+	}
+	return o.file.add(record.Offset, body, false)
+}
+
+// finish ends the file of an object whose offsets are all behind. What is held in memory is created when there is
+// enough of it.
+func (r *recreation) finish(ctx context.Context, o *owed) error {
+	if o.done {
+		return nil
+	}
+	o.done = true
+	if o.file == nil {
+		r.p.log(ctx).InfoContext(ctx, "a planned object has no surviving record and is not created", slog.String("object", r.p.deps.Archive.URL(o.Name)))
+		return nil
+	}
+	if err := o.file.close(); err != nil {
+		return err
+	}
+	if n := o.file.planned.Count; n < o.Count {
+		r.p.log(ctx).InfoContext(ctx, "a planned object is created with fewer records; the others are no longer in the topic",
+			slog.String("object", r.p.deps.Archive.URL(o.Name)), slog.Int64("planned", o.Count), slog.Int64("records", n))
+	}
+	r.ready = append(r.ready, o.file)
+	r.held += int64(len(o.file.data))
+	if len(r.ready) >= planObjects || r.held >= r.p.sink.MemoryMax {
+		return r.create(ctx)
+	}
+	return nil
+}
+
+// create creates the files that are ready.
+func (r *recreation) create(ctx context.Context) error {
+	files := r.ready
+	r.ready, r.held = nil, 0
+	err := r.p.createAll(ctx, files)
+	for _, f := range files {
+		f.data = nil
+	}
+	return err
+}

@@ -1,0 +1,48 @@
+// Package drain archives the records of a sink connector's topics: each committed record in exactly one object, once,
+// whatever is killed, overlaps, comes late or is reconfigured in between.
+//
+// # State
+//
+// Kafka's committed offset is only a cache. The truth is one small object per topic-partition, the head, which is
+// changed only by writing it on condition of its generation:
+//
+//	drain/<connector>/<topic>/<partition>.json
+//	{format, connector, topic, topicId, partition, start, frontier, plan, sum}
+//
+// All records from start to before the frontier that Kafka still has are archived, or were skipped by a recorded
+// decision. A plan fixes, before any object becomes visible, what is written next: the exact names, offsets, schema ids
+// and the codec of consecutive objects. Data objects are created only under a name that the plan in the head lists, only
+// if they do not exist, and bear the plan's id in their metadata.
+//
+// # Steps
+//
+//  1. Read the log's bounds (the end is the last stable offset: read_committed), then the head.
+//  2. No head: genesis. The consumer group must be inactive. Start at its committed offset, else by auto.offset.reset.
+//     Objects that are there already from that offset on are a reason to stop. Create the head if it does not exist,
+//     and begin again whatever the answer.
+//  3. Another topic id, or a log that ends before the frontier: stop, the topic was re-created or truncated. A log that
+//     starts after the frontier: retention took records; say so loudly, or stop with auto.offset.reset=none.
+//  4. A plan is there, whoever wrote it: complete it exactly as it says. Configuration, partitioner and clock of this
+//     run do not matter. An object without a surviving record is not created.
+//  5. The frontier is now the plan's end.
+//  6. Commit the frontier to the group, if the group is behind.
+//  7. Read on and assign the records to files. A flush closes all open files of the partition, so a flush point cuts
+//     the log. A plan holds whole flushes only. Large files stream into uploads that are not finished.
+//  8. Write the head with the plan, on condition of its generation. Lost: another run is ahead; drop everything and
+//     begin again.
+//  9. Create the objects, in any order.
+//  10. All durable: the frontier moves, back to 6.
+//  11. At the end write the head without the plan. Losing this is harmless.
+//
+// # Why it holds
+//
+// The condition on the head's generation makes all plans of a partition one chain. A name belongs to fixed offsets for
+// ever, so a create that is late, repeated or hung in the network is harmless: the first one wins and all of them mean
+// the same records. The head leaves a plan only by a run that saw all of it durable. The group's offset is committed
+// after that, so it never runs ahead of the archive, and it is read at genesis only.
+//
+// # Outcomes of a create
+//
+// Written: durable. Precondition failed, or unknown: read the object's attributes. With this plan's id: durable. Absent:
+// create it again. With another id, or none: somebody else's object, which is never overwritten; stop the partition.
+package drain

@@ -1,0 +1,81 @@
+package drain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/riftline/riftline/shared/bucket"
+	"github.com/riftline/riftline/shared/kafka"
+	"github.com/riftline/riftline/shared/schema"
+)
+
+// StopError says why a partition cannot go on before a person has decided. Its text names the way on.
+type StopError struct {
+	Topic     string
+	Partition int32
+	Reason    string
+}
+
+// Error implements error.
+func (e *StopError) Error() string {
+	return fmt.Sprintf("%s/%d is stopped: %s", e.Topic, e.Partition, e.Reason)
+}
+
+func (p *partition) stop(format string, args ...any) error {
+	return &StopError{Topic: p.topic.Name, Partition: p.number, Reason: fmt.Sprintf(format, args...)}
+}
+
+// How a partition's drain ended before its end; nothing failed.
+var (
+	errAhead       = errors.New("another run is ahead")
+	errDeadline    = errors.New("the deadline is reached")
+	errInterrupted = errors.New("the drain was told to stop")
+)
+
+// errConfiguration marks settings that no run can work with.
+var errConfiguration = errors.New("configuration")
+
+// outcomeOf classifies how something ended.
+func outcomeOf(err error) Outcome {
+	var stop *StopError
+	switch {
+	case err == nil:
+		return Drained
+	case errors.As(err, &stop), errors.Is(err, kafka.ErrGroupActive), errors.Is(err, kafka.ErrTopicRecreated):
+		return Stopped
+	case errors.Is(err, errConfiguration), errors.Is(err, kafka.ErrTopicMissing), errors.Is(err, kafka.ErrAuthentication),
+		errors.Is(err, kafka.ErrAuthorization), errors.Is(err, bucket.ErrDenied), errors.Is(err, schema.ErrUnauthorized):
+		return Misconfigured
+	case errors.Is(err, errAhead):
+		return AnotherRun
+	case errors.Is(err, errDeadline):
+		return DeadlineReached
+	case errors.Is(err, errInterrupted), errors.Is(err, context.Canceled):
+		return Interrupted
+	default:
+		return Failed
+	}
+}
+
+// severity orders the outcomes from the best to the worst.
+func severity(o Outcome) int {
+	switch o {
+	case NothingNew:
+		return 0
+	case Drained:
+		return 1
+	case AnotherRun:
+		return 2
+	case DeadlineReached:
+		return 3
+	case Interrupted:
+		return 4
+	case Failed:
+		return 5
+	case Misconfigured:
+		return 6
+	default:
+		return 7
+	}
+}

@@ -1,0 +1,264 @@
+package drain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/riftline/riftline/shared/avrofile"
+	"github.com/riftline/riftline/shared/bucket"
+	"github.com/riftline/riftline/shared/step"
+)
+
+// The metadata of a data object. Only metaPlan is ever acted on; last and count are missing on objects that were too
+// large to be held in memory, as metadata goes with the first byte of an upload.
+const (
+	metaPlan      = "riftline-plan" // <connector>/<plan id>
+	metaConnector = "riftline-connector"
+	metaTopic     = "riftline-topic"
+	metaPartition = "riftline-partition"
+	metaSchema    = "riftline-schema-id"
+	metaFirst     = "riftline-first"
+	metaLast      = "riftline-last"
+	metaCount     = "riftline-count"
+)
+
+const contentType = "application/avro"
+
+const (
+	// uploads is how many objects of a partition are created at a time.
+	uploads = 16
+	// creates is how often a create is tried before it is left to the next drain.
+	creates = 8
+	// minStream keeps a small gcs.part.size or riftline.memory.max.bytes from streaming every object.
+	minStream = 256 << 10
+)
+
+// errGone says that a streamed object is absent after its upload ended.
+var errGone = errors.New("object is absent after its upload")
+
+// file is a data object in the making: in memory while it is small, else in an upload that is not finished.
+type file struct {
+	p       *partition
+	plan    string
+	planned PlannedObject
+	avro    *avrofile.Writer
+	limit   int
+
+	data   []byte
+	stream *bucket.Writer
+	// begin starts the upload.
+	begin func() *bucket.Writer
+	size  int64
+}
+
+// newFile begins a file; ctx is that of its upload, should it become too large to be held in memory.
+func (p *partition) newFile(ctx context.Context, plan, name string, first int64, t *format) *file {
+	f := &file{
+		p: p, plan: plan,
+		planned: PlannedObject{Name: name, First: first, Last: first, SchemaID: t.id},
+		limit:   max(int(min(int64(p.sink.PartSize), p.sink.MemoryMax)), minStream),
+	}
+	f.avro = t.files.NewWriter(f, avrofile.SyncOf(p.topic.Name, p.number, first))
+	f.begin = func() *bucket.Writer {
+		return p.deps.Archive.NewWriter(ctx, name, bucket.WriterOptions{
+			PartSize: f.limit, ContentType: contentType, Metadata: f.metadata(false),
+		})
+	}
+	return f
+}
+
+// add appends a checked body. next says that nothing which is archived elsewhere lies between the file's last record
+// and this one, so that gaps (markers, aborted and compacted records) do not make a new range.
+func (f *file) add(offset int64, body []byte, next bool) error {
+	n := len(f.planned.Offsets)
+	if next && n > 0 {
+		f.planned.Offsets[n-1][1] = offset
+	} else {
+		f.planned.Offsets = extend(f.planned.Offsets, offset)
+	}
+	f.planned.Last = offset
+	f.planned.Count++
+	if err := f.avro.Append(body); err != nil {
+		return fmt.Errorf("object %s: %w", f.p.deps.Archive.URL(f.planned.Name), err)
+	}
+	return nil
+}
+
+// Write takes what the container file's writer writes.
+func (f *file) Write(b []byte) (int, error) {
+	f.size += int64(len(b))
+	if f.stream == nil {
+		if len(f.data)+len(b) <= f.limit {
+			f.data = append(f.data, b...)
+			return len(b), nil
+		}
+		f.stream = f.begin()
+		if _, err := f.stream.Write(f.data); err != nil {
+			return 0, fmt.Errorf("uploading: %w", err)
+		}
+		f.data = nil
+	}
+	n, err := f.stream.Write(b)
+	if err != nil {
+		return n, fmt.Errorf("uploading: %w", err)
+	}
+	return n, nil
+}
+
+// close ends the container file. The object is not visible yet.
+func (f *file) close() error {
+	if err := f.avro.Close(); err != nil {
+		return fmt.Errorf("object %s: %w", f.p.deps.Archive.URL(f.planned.Name), err)
+	}
+	return nil
+}
+
+func (f *file) cancel() {
+	if f.stream != nil {
+		f.stream.Cancel()
+	}
+}
+
+func (f *file) metadata(whole bool) map[string]string {
+	m := map[string]string{
+		metaPlan:      f.p.owner(f.plan),
+		metaConnector: f.p.sink.Name,
+		metaTopic:     f.p.topic.Name,
+		metaPartition: strconv.FormatInt(int64(f.p.number), 10),
+		metaSchema:    strconv.Itoa(f.planned.SchemaID),
+		metaFirst:     strconv.FormatInt(f.planned.First, 10),
+	}
+	if whole {
+		m[metaLast] = strconv.FormatInt(f.planned.Last, 10)
+		m[metaCount] = strconv.FormatInt(f.planned.Count, 10)
+	}
+	return m
+}
+
+// owner is what the metadata of a plan's objects says.
+func (p *partition) owner(plan string) string { return p.sink.Name + "/" + plan }
+
+// createAll makes files visible, in parallel. All are tried, whatever becomes of one; the worst failure is returned,
+// errGone only when there is no other.
+func (p *partition) createAll(ctx context.Context, files []*file) error {
+	return parallel(len(files), func(i int) error { return p.create(ctx, files[i]) })
+}
+
+// parallel calls f for 0 to n-1, some at a time, and returns the worst error.
+func parallel(n int, f func(int) error) error {
+	errs := make([]error, n)
+	free := make(chan struct{}, uploads)
+	var wg sync.WaitGroup
+	for i := range n {
+		free <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-free }()
+			errs[i] = f(i)
+		})
+	}
+	wg.Wait()
+	var gone error
+	for i, err := range errs {
+		if errors.Is(err, errGone) {
+			gone, errs[i] = err, nil
+		}
+	}
+	if err := worst(errs); err != nil {
+		return err
+	}
+	return gone
+}
+
+// create makes a file visible, or finds that it is. It never replaces an object.
+func (p *partition) create(ctx context.Context, f *file) error {
+	step.Reached(ctx, stepCreating)
+	url := p.deps.Archive.URL(f.planned.Name)
+	for try := 1; ; try++ {
+		err := f.put(ctx)
+		if err == nil {
+			p.count(f)
+			step.Reached(ctx, stepCreated)
+			return nil
+		}
+		if !errors.Is(err, bucket.ErrPrecondition) && !errors.Is(err, bucket.ErrThrottled) && !errors.Is(err, bucket.ErrUnknown) {
+			return fmt.Errorf("creating %s: %w", url, err)
+		}
+		there, look := p.exists(ctx, f.planned.Name, f.plan)
+		switch {
+		case look == nil && there:
+			if !errors.Is(err, bucket.ErrPrecondition) || try > 1 {
+				p.count(f)
+			}
+			step.Reached(ctx, stepCreated)
+			return nil
+		case look != nil && outcomeOf(look) == Stopped:
+			return look
+		case f.stream != nil:
+			return fmt.Errorf("creating %s: %w: %w", url, errGone, err)
+		case try == creates:
+			return fmt.Errorf("creating %s, %d times: %w", url, try, err)
+		}
+		if err := pause(ctx, try, errors.Is(err, bucket.ErrThrottled)); err != nil {
+			return fmt.Errorf("creating %s: %w", url, err)
+		}
+	}
+}
+
+func (f *file) put(ctx context.Context) error {
+	if f.stream != nil {
+		_, err := f.stream.Commit()
+		return err //nolint:wrapcheck // the caller names the object
+	}
+	_, err := f.p.deps.Archive.Put(ctx, f.planned.Name, f.data, bucket.PutOptions{ContentType: contentType, Metadata: f.metadata(true)})
+	return err //nolint:wrapcheck // the caller names the object
+}
+
+// exists says whether an object of a plan is there. A *StopError when there is one that is not of this plan.
+func (p *partition) exists(ctx context.Context, name, plan string) (bool, error) {
+	o, err := p.deps.Archive.Stat(ctx, name)
+	switch {
+	case errors.Is(err, bucket.ErrAbsent):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("reading the attributes of %s: %w", p.deps.Archive.URL(name), err)
+	case o.Metadata[metaPlan] == p.owner(plan):
+		return true, nil
+	}
+	by := "it bears no riftline metadata"
+	if other := o.Metadata[metaPlan]; other != "" {
+		by = "it is of plan " + other
+	}
+	return false, p.stop("%s exists and is not of this drain's plan %s (%s); it was not overwritten. Find out who wrote it, move it away, and drain again",
+		p.deps.Archive.URL(name), p.owner(plan), by)
+}
+
+func (p *partition) count(f *file) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sum.Records += f.planned.Count
+	p.sum.Objects++
+	p.sum.Bytes += f.size
+}
+
+// pause waits before a create is tried again, longer each time and for a second at least when the service asks to slow
+// down.
+func pause(ctx context.Context, try int, throttled bool) error {
+	wait := 50 * time.Millisecond << min(try, 6)
+	if throttled {
+		wait = max(wait, time.Second)
+	}
+	wait += time.Duration(rand.Int64N(int64(wait)/2 + 1))
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

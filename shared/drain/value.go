@@ -1,0 +1,88 @@
+package drain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/riftline/riftline/shared/avrofile"
+	"github.com/riftline/riftline/shared/schema"
+)
+
+// format is what is known of a schema id: the compiled check and the files of its schema.
+type format struct {
+	id    int
+	walk  *avrofile.Walk
+	files *avrofile.Format
+}
+
+// formats are the schemas that a drain has met, for one codec.
+type formats struct {
+	schemas Schemas
+	codec   string
+
+	mu    sync.Mutex
+	known map[int]*format
+}
+
+// get returns the format of a schema id. schema.ErrUnknownID, avrofile.ErrSchema and errors of the registry.
+func (f *formats) get(ctx context.Context, id int) (*format, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if found, ok := f.known[id]; ok {
+		return found, nil
+	}
+	text, err := f.schemas.ByID(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("reading schema %d: %w", id, err)
+	}
+	walk, err := avrofile.Compile(text)
+	if err != nil {
+		return nil, fmt.Errorf("schema %d: %w", id, err)
+	}
+	files, err := avrofile.NewFormat(text, f.codec)
+	if err != nil {
+		return nil, err
+	}
+	found := &format{id: id, walk: walk, files: files}
+	f.known[id] = found
+	return found, nil
+}
+
+// badValueError is a record that cannot be archived as it is. Its text says why.
+type badValueError struct{ reason string }
+
+func (e *badValueError) Error() string { return e.reason }
+
+// value reads a record's value: its schema and the body, which fits. last is the format of the record before, nil for
+// none. A *badValueError, or a passing failure of the registry.
+func (f *formats) value(ctx context.Context, value []byte, last *format) (*format, []byte, error) {
+	id, body, ok := schema.ParseHeader(value)
+	if !ok {
+		return nil, nil, &badValueError{fmt.Sprintf("the value (%d bytes) does not start with Confluent's magic byte and schema id; it was not written by an Avro serializer", len(value))}
+	}
+	if last == nil || last.id != id {
+		found, err := f.get(ctx, id)
+		switch {
+		case errors.Is(err, schema.ErrUnknownID):
+			return nil, nil, &badValueError{fmt.Sprintf("the schema registry has no schema with id %d", id)}
+		case errors.Is(err, avrofile.ErrSchema):
+			return nil, nil, &badValueError{err.Error()}
+		case err != nil:
+			return nil, nil, err
+		}
+		last = found
+	}
+	if err := last.walk.Check(body); err != nil {
+		return nil, nil, &badValueError{fmt.Sprintf("schema %d: %v", id, err)}
+	}
+	return last, body, nil
+}
+
+// stopAt is the way on from a record that cannot be archived.
+func (p *partition) stopAt(offset int64, reason string) error {
+	return p.stop("the record at offset %d cannot be archived: %s. All before it is archived. When the cause is removed, drain again; "+
+		"to go on without this record, remove it from the topic with kafka-delete-records.sh and "+
+		`{"version":1,"partitions":[{"topic":%q,"partition":%d,"offset":%d}]}`, offset, reason, p.topic.Name, p.number, offset+1)
+}
