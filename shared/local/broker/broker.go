@@ -157,7 +157,7 @@ func (b *Broker) boundMetadata() {
 		tooLarge := false
 		for _, t := range req.Topics {
 			out := kmsg.NewTxnOffsetCommitResponseTopic()
-			out.Topic = t.Topic
+			out.Topic, out.TopicID = t.Topic, t.TopicID
 			for _, p := range t.Partitions {
 				tooLarge = tooLarge || oversized(p.Metadata)
 				part := kmsg.NewTxnOffsetCommitResponseTopicPartition()

@@ -67,6 +67,7 @@ type Registry struct {
 	server  *http.Server
 	url     string
 	closing chan struct{}
+	close   sync.Once
 
 	// changes serialises whatever changes the registry, so that the check of a schema and its registration are one.
 	changes sync.Mutex
@@ -124,10 +125,13 @@ func (r *Registry) Requests() int {
 	return r.requests
 }
 
-// Close stops the registry; with a file, what it holds stays there.
-func (r *Registry) Close() error {
-	close(r.closing)
-	return errors.Join(r.server.Close(), r.journal.close())
+// Close stops the registry; with a file, what it holds stays there. A second call does nothing.
+func (r *Registry) Close() (err error) {
+	r.close.Do(func() {
+		close(r.closing)
+		err = errors.Join(r.server.Close(), r.journal.close())
+	})
+	return err
 }
 
 // ServeHTTP implements http.Handler.

@@ -1,7 +1,6 @@
 package riot
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -25,6 +24,7 @@ type Server struct {
 	*Simulator
 	listener net.Listener
 	server   *http.Server
+	close    sync.Once
 	authority
 }
 
@@ -56,15 +56,13 @@ func Start(o Options, port int) (*Server, error) {
 // Addr is the host:port that the server listens on.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// Close ends all connections, those that hang too.
-func (s *Server) Close() error {
-	close(s.done)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	if err := s.server.Shutdown(ctx); err != nil {
-		return s.server.Close()
-	}
-	return nil
+// Close ends all connections, those that hang too. A second call does nothing.
+func (s *Server) Close() (err error) {
+	s.close.Do(func() {
+		close(s.done)
+		err = s.server.Close()
+	})
+	return err
 }
 
 // authority signs a certificate for each host that a client asks for.
