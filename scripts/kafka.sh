@@ -17,7 +17,7 @@
 #   --set KEY=VALUE            a broker setting, as often as wanted
 #
 # DIR/env says how to reach it: BOOTSTRAP, and with --secure SASL_PLAINTEXT, SASL_SSL, SSL (host:port), SASL_USER and SASL_PASSWORD
-# (all rights), LIMITED_USER and LIMITED_PASSWORD (known, but without any right), CA, CERTIFICATE, KEY (files).
+# (all rights), LIMITED_USER and LIMITED_PASSWORD (known, but without any right), CA, CERTIFICATE, KEY and KEYSTORE (files).
 #
 #   scripts/kafka.sh start && . "${TMPDIR:-/tmp}/riftline-kafka/env"
 #   scripts/kafka.sh tool consumer-groups --bootstrap-server "$BOOTSTRAP" --describe --group connect-gcs-sink
@@ -88,6 +88,7 @@ LIMITED_PASSWORD=$limited_password
 CA=$dir/tls/ca.pem
 CERTIFICATE=$dir/tls/client.pem
 KEY=$dir/tls/client.key
+KEYSTORE=$dir/tls/client.both.pem
 ENV
     )
     chmod 600 "$dir/env"

@@ -3,8 +3,8 @@
 //	go run ./scripts/certificates DIR [HOST…]
 //
 // The server's certificate is for localhost, 127.0.0.1 and the HOSTs; the client's has the common name "riftline". DIR
-// gets ca.pem, server.pem and client.pem (certificate), server.key and client.key (PKCS #8), and server.both.pem (key
-// and certificate in one file, as Kafka's PEM key store wants them). The authority's own key is not kept. Files that
+// gets ca.pem, server.pem and client.pem (certificate), server.key and client.key (PKCS #8), and server.both.pem and
+// client.both.pem (key and certificate in one file, as Kafka's PEM key stores want them). The authority's own key is not kept. Files that
 // are there already are left alone.
 package main
 
@@ -77,10 +77,8 @@ func write(dir string, hosts []string) error {
 		if err := save(dir, name+".key", private); err != nil {
 			return err
 		}
-		if name == "server" {
-			if err := save(dir, "server.both.pem", append(private, certificate...)); err != nil {
-				return err
-			}
+		if err := save(dir, name+".both.pem", append(private, certificate...)); err != nil {
+			return err
 		}
 	}
 	// Last, as it says that the others are there.
