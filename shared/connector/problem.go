@@ -41,16 +41,23 @@ type Problem struct {
 	Suggestion string
 }
 
-// String returns the problem as one line: "error: flush.size: …; …".
+// sentence is the key and the text, which goes on after the key unless it begins with a quoted value.
+func (p Problem) sentence() string {
+	switch {
+	case p.Key == "":
+		return p.Text
+	case strings.HasPrefix(p.Text, `"`):
+		return p.Key + ": " + p.Text
+	}
+	return p.Key + " " + p.Text
+}
+
+// String returns the problem as one line: "error: flush.size is missing; …".
 func (p Problem) String() string {
 	var b strings.Builder
 	b.WriteString(p.Severity.String())
 	b.WriteString(": ")
-	if p.Key != "" {
-		b.WriteString(p.Key)
-		b.WriteString(": ")
-	}
-	b.WriteString(p.Text)
+	b.WriteString(p.sentence())
 	if p.Suggestion != "" {
 		b.WriteString("; ")
 		b.WriteString(p.Suggestion)
@@ -78,9 +85,14 @@ type Invalid struct {
 	Name string
 	// Origin is where the file came from.
 	Origin string
-	// Problems are all errors; it may hold warnings too.
+	// Problems are all errors; it may hold warnings and advice too.
 	Problems Problems
+
+	causes []error
 }
+
+// Unwrap returns the errors of references that lead nowhere: [secret.ErrNotFound], [secret.ErrDenied].
+func (e *Invalid) Unwrap() []error { return e.causes }
 
 // Error lists all errors, one a line when there are several.
 func (e *Invalid) Error() string {

@@ -1,0 +1,95 @@
+package connector
+
+const (
+	otherPartitioner = "the DefaultPartitioner does not read it"
+	noSchedule       = "no rotation by time is switched on"
+	ownSchemas       = "schemas do not pass through Connect's own types; bodies are the same"
+	licence          = "riftline needs no licence and no licence topic"
+	ownRetries       = "requests are tried again until the deadline, with back-off"
+	noKeysOrHeaders  = "keys and headers are not archived"
+	otherFormat      = "another format than Avro reads it"
+	cloudOnly        = "belongs to Confluent Cloud's connector"
+)
+
+// gcsKeys are the keys of io.confluent.connect.gcs.GcsSinkConnector with its defaults, storage-common's included, and
+// those that only Confluent Cloud's form of it has.
+var gcsKeys = []entry{
+	{key: "format.class", class: Honoured, reason: "Avro object container files", check: class([]string{"AvroFormat"}, "JsonFormat", "ByteArrayFormat", "ParquetFormat")},
+	{key: "flush.size", class: Honoured, required: true, reason: "records of a topic-partition in one object, at most", check: positive},
+	{key: "rotate.interval.ms", def: "-1", class: Honoured, check: off},
+	{key: "rotate.schedule.interval.ms", def: "-1", class: Honoured, check: off},
+	{key: "rotate.file.on.partition.change", def: "true", class: Ignored, reason: noSchedule, check: boolean},
+	{key: "schema.cache.size", alias: "schemas.cache.config", def: "1000", class: Ignored, reason: "all schemas of a run are held", check: anyInt},
+	{key: "enhanced.avro.schema.support", def: "true", class: Ignored, reason: ownSchemas, check: boolean},
+	{key: "connect.meta.data", def: "true", class: Ignored, reason: "the body of a record is the same; only the schema's text in the file would have connect.* properties more", check: boolean},
+	{key: "allow.optional.map.keys", def: "false", class: Ignored, reason: ownSchemas, check: boolean},
+	{key: "retry.backoff.ms", def: "5000", class: Ignored, reason: ownRetries, check: anyLong},
+	{key: "shutdown.timeout.ms", def: "3000", class: Ignored, reason: "a left-over of Hive", check: anyLong},
+	{key: "filename.offset.zero.pad.width", def: "10", class: Honoured, reason: "digits of the offset in an object's name, at least", check: whole(0, 100)},
+	{key: "avro.codec", def: "null", class: Honoured, reason: "how the blocks of a file are compressed", check: choice([]string{"null", "deflate", "snappy", "zstandard"}, "bzip2")},
+	{key: "parquet.codec", def: "snappy", class: Ignored, reason: otherFormat},
+	{key: "schema.compatibility", def: "NONE", class: Honoured, reason: "records are written under the schema that they came with", check: caseless([]string{"NONE"}, "BACKWARD", "FORWARD", "FULL")},
+
+	{key: "gcs.bucket.name", class: Honoured, required: true, reason: "the archive", check: bucketName},
+	{key: "gcs.part.size", def: "26214400", class: Honoured, reason: "buffer of a large upload, in bytes; not the size of an object", check: whole(5242880, maxInt)},
+	{key: "gcs.part.retries", def: "3", class: Ignored, reason: ownRetries, check: count},
+	{key: "gcs.retry.backoff.ms", def: "200", class: Ignored, reason: ownRetries, check: anyLong},
+	{key: "gcs.credentials.path", class: Honoured, reason: "a service account's key file for the archive; without one the workload's own identity is used"},
+	{key: "gcs.credentials.json", class: Honoured, reason: "a service account's key for the archive; without one the workload's own identity is used", shape: closed, check: credentialsJSON},
+	{key: "gcs.credentials.provider.class", def: "io.confluent.connect.gcs.DefaultSinkCredentialsProvider", class: Ignored, reason: "gcs.credentials.json, gcs.credentials.path, else the workload's own identity", check: class([]string{"DefaultSinkCredentialsProvider"})},
+	{key: "gcs.proxy.url", class: Refused, reason: notBuilt, check: later()},
+	{key: "gcs.proxy.user", class: Ignored, reason: "belongs to gcs.proxy.url"},
+	{key: "gcs.proxy.password", class: Ignored, reason: "belongs to gcs.proxy.url", shape: closed},
+	{key: "gcs.compression.type", def: "none", class: Honoured, reason: "Avro files are compressed by avro.codec", check: caseless([]string{"none"}, "gzip")},
+	{key: "gcs.compression.level", def: "-1", class: Ignored, reason: otherFormat, check: anyInt},
+	{key: "format.bytearray.extension", def: ".bin", class: Ignored, reason: otherFormat},
+	{key: "format.bytearray.separator", class: Ignored, reason: otherFormat},
+	{key: "json.decimal.format", def: "BASE64", class: Ignored, reason: otherFormat},
+	{key: "behavior.on.null.values", def: "fail", class: Honoured, reason: "fail stops the partition at a record without a value, ignore passes over it", check: caseless([]string{"fail", "ignore"}, "write")},
+	{key: "report.null.values.to.dlq", def: "true", class: Ignored, reason: "nothing goes to a dead-letter topic while errors.tolerance is none", check: boolean},
+	{key: "store.kafka.keys", def: "false", class: Honoured, check: mustBe("false")},
+	{key: "store.kafka.headers", def: "false", class: Honoured, check: mustBe("false")},
+	{key: "keys.format.class", def: "io.confluent.connect.gcs.format.avro.AvroFormat", class: Ignored, reason: noKeysOrHeaders},
+	{key: "headers.format.class", def: "io.confluent.connect.gcs.format.avro.AvroFormat", class: Ignored, reason: noKeysOrHeaders},
+	{key: "tombstone.encoded.partition", def: "tombstone", class: Ignored, reason: "belongs to behavior.on.null.values=write"},
+	{key: "max.write.duration.ms", def: "9223372036854775807", class: Ignored, reason: "a drain ends by its deadline", check: anyLong},
+	{key: "partitioner.max.open.files", def: "-1", class: Honoured, check: off},
+	{key: "enable.conditional.writes", def: "true", class: Ignored, reason: "every object is created under the condition that it is not there yet", check: boolean},
+	{key: "max.files.scan.limit", def: "100", class: Ignored, reason: "the position is kept in RIFTLINE_STATE, nothing is searched for", check: anyInt},
+
+	{key: "storage.class", def: "io.confluent.connect.gcs.storage.GcsStorage", class: Ignored, reason: "Google Cloud Storage is the only storage", check: class([]string{"GcsStorage"})},
+	{key: "topics.dir", def: "topics", class: Honoured, reason: "first part of an object's name; blank is none"},
+	{key: "store.url", class: Refused, reason: notBuilt, check: later()},
+	{key: "directory.delim", def: "/", class: Honoured, reason: "between the parts of an object's name", check: delimiter},
+	{key: "file.delim", def: "+", class: Honoured, reason: "between topic, partition and offset in an object's name", check: delimiter},
+	{key: "partitioner.class", def: "io.confluent.connect.storage.partitioner.DefaultPartitioner", class: Honoured, reason: "objects lie under partition=<number>", check: class([]string{"DefaultPartitioner"}, "FieldPartitioner", "TimeBasedPartitioner", "DailyPartitioner", "HourlyPartitioner")},
+	{key: "partition.field.name", class: Ignored, reason: otherPartitioner},
+	{key: "partition.duration.ms", def: "-1", class: Ignored, reason: otherPartitioner, check: anyLong},
+	{key: "path.format", class: Ignored, reason: otherPartitioner},
+	{key: "locale", class: Ignored, reason: otherPartitioner},
+	{key: "timezone", class: Ignored, reason: otherPartitioner},
+	{key: "timestamp.extractor", def: "Wallclock", class: Ignored, reason: otherPartitioner},
+	{key: "timestamp.field", def: "timestamp", class: Ignored, reason: otherPartitioner},
+	{key: "schema.generator.class", class: Ignored, reason: "a left-over of Hive"},
+	{key: "confluent.license", class: Ignored, reason: licence, shape: closed},
+	{key: "confluent.topic.bootstrap.servers", class: Ignored, reason: licence},
+	{key: "confluent.topic.replication.factor", class: Ignored, reason: licence, check: anyInt},
+	{key: "confluent.*", class: Ignored, reason: licence, shape: closed},
+
+	{key: "kafka.auth.mode", class: Ignored, reason: cloudOnly + "; see consumer.override.*"},
+	{key: "kafka.service.account.id", class: Ignored, reason: cloudOnly + "; see consumer.override.*"},
+	{key: "kafka.api.key", class: Ignored, reason: cloudOnly + "; see consumer.override.sasl.jaas.config", shape: closed},
+	{key: "kafka.api.secret", class: Ignored, reason: cloudOnly + "; see consumer.override.sasl.jaas.config", shape: closed},
+	{key: "kafka.endpoint", class: Ignored, reason: cloudOnly + "; see bootstrap.servers"},
+	{key: "gcs.credentials.config", class: Refused, reason: cloudOnly, shape: closed, check: always("is Confluent Cloud's name for it", "write gcs.credentials.json")},
+	{key: "input.data.format", class: Honoured, reason: "as value.converter", check: choice([]string{"AVRO"}, "JSON", "JSON_SR", "PROTOBUF", "BYTES", "STRING")},
+	{key: "output.data.format", class: Honoured, reason: "as format.class", check: choice([]string{"AVRO"}, "JSON", "PARQUET", "BYTES")},
+	{key: "input.key.format", class: Ignored, reason: noKeysOrHeaders},
+	{key: "time.interval", class: Refused, reason: "asks for the TimeBasedPartitioner: " + notBuilt, check: later()},
+	{key: "schema.context.name", def: "default", class: Honoured, reason: "the registry's default context", check: later("default")},
+	{key: "subject.name.strategy", class: Honoured, reason: "the subject is <topic>-value", check: class([]string{"TopicNameStrategy"}, "RecordNameStrategy", "TopicRecordNameStrategy")},
+	{key: "value.subject.name.strategy", class: Honoured, reason: "the subject is <topic>-value", check: class([]string{"TopicNameStrategy"}, "RecordNameStrategy", "TopicRecordNameStrategy")},
+	{key: "key.subject.name.strategy", class: Ignored, reason: noKeysOrHeaders},
+	{key: "max.poll.interval.ms", class: Ignored, reason: cloudOnly + "; there is no group membership to lose"},
+	{key: "max.poll.records", class: Ignored, reason: cloudOnly + "; reading is bounded in bytes"},
+}
