@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"iter"
 	"strings"
@@ -27,7 +28,8 @@ type Bucket struct {
 // Object is an object, with or without its content.
 type Object struct {
 	Name string
-	// Data is the content as it was written: what has a content encoding is not decoded.
+	// Data is the content as it was written; that of an object with the content encoding gzip comes decoded, and only
+	// then without its checksum having been verified.
 	Data            []byte
 	Generation      int64
 	Size            int64
@@ -120,12 +122,12 @@ func (b *Bucket) object(name string) *storage.ObjectHandle {
 	return b.handle.Object(b.prefix + name).Retryer(storage.WithPolicy(storage.RetryNever))
 }
 
-// Read returns an object and its content, whose checksum was verified. ErrAbsent only when it is proven; ErrDenied;
+// Read returns an object and its content. ErrAbsent only when it is proven; ErrDenied;
 // ErrUnavailable when the server could not be reached or was not well several times.
 func (b *Bucket) Read(ctx context.Context, name string) (Object, error) {
 	var o Object
 	err := b.retry(ctx, b.timeouts.Read, func(ctx context.Context) error {
-		r, err := b.object(name).ReadCompressed(true).NewReader(ctx)
+		r, err := b.object(name).NewReader(ctx)
 		if err != nil {
 			return b.absent(ctx, name, err)
 		}
@@ -135,7 +137,7 @@ func (b *Bucket) Read(ctx context.Context, name string) (Object, error) {
 			return err
 		}
 		o = Object{
-			Name: name, Data: data, Generation: r.Attrs.Generation, Size: int64(len(data)), CRC32C: r.Attrs.CRC32C,
+			Name: name, Data: data, Generation: r.Attrs.Generation, Size: int64(len(data)), CRC32C: crc32.Checksum(data, castagnoli),
 			ContentType: r.Attrs.ContentType, ContentEncoding: r.Attrs.ContentEncoding,
 		}
 		return nil

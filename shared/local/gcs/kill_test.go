@@ -72,7 +72,7 @@ func TestKilledProcess(t *testing.T) {
 			t.Fatalf("round %d: %v", round, err)
 		}
 		newest := last
-		for _, o := range s.Objects(bucket, "") {
+		for _, o := range s.Objects(bucket, "d/") {
 			want := bytes.Repeat([]byte(o.Metadata["byte"]), 10_000)
 			if fmt.Sprint(len(o.Data)) != o.Metadata["size"] || !bytes.HasPrefix(o.Data, want) {
 				t.Fatalf("round %d: %s holds %d bytes %q…, described as %v", round, o.Name, len(o.Data), o.Data[:1], o.Metadata)
