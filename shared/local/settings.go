@@ -33,7 +33,8 @@ func newSettings(o Options) *settings {
 	}
 	if text := s.get("RIFTLINE_OVERRIDES"); text != "" {
 		if err := json.Unmarshal([]byte(text), &s.own); err != nil {
-			s.err = fmt.Errorf(`%w: RIFTLINE_OVERRIDES must be JSON of the form {"connector":{"key":"value"}}: %w`, ErrConfiguration, err)
+			// The decoder's message may repeat a part of the text, which may hold a credential.
+			s.err = fmt.Errorf(`%w: RIFTLINE_OVERRIDES must be JSON of the form {"connector":{"key":"value"}}, every value a string`, ErrConfiguration)
 			s.own = map[string]map[string]string{}
 		}
 	}
