@@ -53,7 +53,7 @@ func run(m *testing.M) int {
 
 func long() bool { return os.Getenv("RIFTLINE_LONG") != "" }
 
-// binaries are built once, by the first test that needs them.
+// binaries are built once each, by the first test that needs them.
 var (
 	plain = build{}
 	steps = build{tags: "steps"}
@@ -62,27 +62,32 @@ var (
 type build struct {
 	tags string
 
-	once sync.Once
-	dir  string
-	err  error
+	mu    sync.Mutex
+	built map[string]error
 }
 
-// path gives a binary by the name of its package's folder: poller, sink or riftline.
+var mains = map[string]string{"poller": "./functions/poller/cmd", "sink": "./functions/sink/cmd", "riftline": "./scripts/riftline"}
+
+// path gives a binary by its name: poller, sink or riftline.
 func (b *build) path(t testing.TB, name string) string {
 	t.Helper()
-	b.once.Do(func() {
-		b.dir = filepath.Join(work, "bin-"+b.tags)
-		for name, pkg := range map[string]string{"poller": "./functions/poller/cmd", "sink": "./functions/sink/cmd", "riftline": "./scripts/riftline"} {
-			cmd := exec.Command("go", "build", "-tags", b.tags, "-o", filepath.Join(b.dir, name), pkg)
-			cmd.Dir = root
-			if out, err := cmd.CombinedOutput(); err != nil {
-				b.err = fmt.Errorf("building %s: %w\n%s", pkg, err, out)
-				return
-			}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	file := filepath.Join(work, "bin-"+b.tags, name)
+	err, done := b.built[name]
+	if !done {
+		cmd := exec.Command("go", "build", "-tags", b.tags, "-o", file, mains[name])
+		cmd.Dir = root
+		if out, failed := cmd.CombinedOutput(); failed != nil {
+			err = fmt.Errorf("building %s: %w\n%s", mains[name], failed, out)
 		}
-	})
-	if b.err != nil {
-		t.Fatal(b.err)
+		if b.built == nil {
+			b.built = map[string]error{}
+		}
+		b.built[name] = err
 	}
-	return filepath.Join(b.dir, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
