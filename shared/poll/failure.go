@@ -11,6 +11,7 @@ import (
 	"github.com/riftline/riftline/shared/httpsource"
 	"github.com/riftline/riftline/shared/kafka"
 	"github.com/riftline/riftline/shared/schema"
+	"github.com/riftline/riftline/shared/secret"
 	"github.com/riftline/riftline/shared/sourceoffset"
 )
 
@@ -26,6 +27,16 @@ func (f *failure) Unwrap() error { return f.err }
 
 func failed(o Outcome, format string, args ...any) error {
 	return &failure{outcome: o, err: fmt.Errorf(format, args...)}
+}
+
+// Fail returns an error that makes a poll end with the given outcome.
+func Fail(o Outcome, err error) error { return &failure{outcome: o, err: err} }
+
+// Failed is the summary of a poll that could not begin because of err.
+func Failed(connectorName string, variables map[string]string, err error, now time.Time) Summary {
+	s := Summary{Connector: connectorName, Variables: variables, ExactlyOnce: true, Error: err.Error()}
+	s.Outcome, s.RetryAfter = outcomeOf(err, now)
+	return s
 }
 
 // errLeave ends a run that another run is ahead of. It is no failure.
@@ -68,7 +79,8 @@ func outcomeOf(err error, now time.Time) (Outcome, time.Time) {
 	case isAny(err, schema.ErrIncompatible, schema.ErrUnmergeable):
 		return SchemaRefused, time.Time{}
 	case errors.As(err, &invalid), isAny(err, kafka.ErrTopicMissing, kafka.ErrAuthentication, kafka.ErrAuthorization,
-		kafka.ErrTransactionsRefused, bucket.ErrDenied, schema.ErrUnauthorized):
+		kafka.ErrTransactionsRefused, bucket.ErrDenied, bucket.ErrNoBucket, schema.ErrUnauthorized,
+		secret.ErrNotFound, secret.ErrDenied):
 		return Refused, time.Time{}
 	case isAny(err, kafka.ErrUnreachable, kafka.ErrNotCommitted, schema.ErrUnavailable, bucket.ErrUnknown,
 		bucket.ErrThrottled, bucket.ErrUnavailable, context.DeadlineExceeded, context.Canceled):

@@ -1,0 +1,307 @@
+package sourceoffset
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"maps"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+func fp(n byte) Fingerprint {
+	var f Fingerprint
+	for i := range f {
+		f[i] = n + byte(i)
+	}
+	return f
+}
+
+func ptr[T any](v T) *T { return &v }
+
+var noon = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+
+const (
+	idA = "000102030405060708090a0b0c0d0e0f"
+	idB = "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff"
+)
+
+func fullState() State {
+	return State{
+		Partition: Partition{Connector: "challenger", Variables: map[string]string{"platform": "kr", "queue": `RANKED "5x5"` + "\n\x01é"}},
+		Topic:     "challenger", TopicID: [16]byte{1, 2, 3, 255}, Commits: 7, Last: idB, LastMarkerTopic: "markers", Kind: Snapshot,
+		Base:   Base{"b": {Fingerprint: fp(1)}, "a\\\"\t<>&": {Fingerprint: fp(2), MissingSince: noon}, "": {Fingerprint: fp(3)}},
+		Fields: []string{"leaguePoints", "puuid"},
+		Intent: &Intent{ID: idA, At: noon, Until: noon.Add(90*time.Second + 5*time.Millisecond), MarkerTopic: "challenger", Changes: map[string]*Fingerprint{"x": ptr(fp(9)), "gone": nil}},
+		Claim:  &Claim{ID: idB, At: noon.Add(time.Minute), Until: noon.Add(3 * time.Minute)},
+	}
+}
+
+func states() map[string]State {
+	full := fullState()
+	stopped := full
+	stopped.Stopped = "topic challenger was deleted and created again"
+	settled := full.Committed()
+	none := State{Partition: Partition{Connector: "c"}, Topic: "t", Kind: None, Base: Base{}, Intent: &Intent{ID: idA, MarkerTopic: "t", Changes: map[string]*Fingerprint{}}}
+	return map[string]State{
+		"intent and claim": full, "stopped": stopped, "settled": settled, "published without comparing, no times": none,
+		"new": {Partition: Partition{Connector: "c"}, Topic: "t", Kind: Snapshot, Base: Base{}},
+	}
+}
+
+func TestStateIsReadAsItWasWritten(t *testing.T) {
+	for name, s := range states() {
+		t.Run(name, func(t *testing.T) {
+			data, err := Encode(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := Decode(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, s) {
+				t.Errorf("got  %+v\nwant %+v", got, s)
+			}
+		})
+	}
+}
+
+// TestSumIsWhatAnyWriterWouldCompute recomputes body and sum with encoding/json alone.
+func TestSumIsWhatAnyWriterWouldCompute(t *testing.T) {
+	for name, s := range states() {
+		t.Run(name, func(t *testing.T) {
+			body := appendState(nil, s)
+			var members map[string]any
+			in := json.NewDecoder(bytes.NewReader(body))
+			in.UseNumber()
+			if err := in.Decode(&members); err != nil {
+				t.Fatal(err)
+			}
+			encode := func() []byte {
+				var out bytes.Buffer
+				e := json.NewEncoder(&out)
+				e.SetEscapeHTML(false)
+				if err := e.Encode(members); err != nil {
+					t.Fatal(err)
+				}
+				return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
+			}
+			if again := encode(); !bytes.Equal(again, body) {
+				t.Errorf("not canonical:\n%s\n%s", body, again)
+			}
+			sum := members["sum"]
+			delete(members, "sum")
+			if want := fmt.Sprintf("%08x", crc32.Checksum(encode(), crc32.MakeTable(crc32.Castagnoli))); sum != want {
+				t.Errorf("sum %v, want %s", sum, want)
+			}
+		})
+	}
+}
+
+// reSum gives an edited body the sum that it should have.
+func reSum(t *testing.T, body string) []byte {
+	t.Helper()
+	at := strings.Index(body, `,"sum":"`)
+	if at < 0 {
+		t.Fatal("no sum")
+	}
+	end := at + len(`,"sum":"00000000"`)
+	rest := body[:at] + body[end:]
+	return fmt.Appendf(nil, `%s,"sum":"%08x"%s`, body[:at], crc32.Checksum([]byte(rest), castagnoli), body[end:])
+}
+
+func TestDamagedObjectsAreRefused(t *testing.T) {
+	whole := string(appendState(nil, fullState()))
+	packed, err := Encode(fullState())
+	if err != nil {
+		t.Fatal(err)
+	}
+	replaced := func(old, new string) []byte {
+		if !strings.Contains(whole, old) {
+			t.Fatalf("%s is not in %s", old, whole)
+		}
+		return reSum(t, strings.Replace(whole, old, new, 1))
+	}
+	defer func(n int64) { maxBody = n }(maxBody)
+	maxBody = 1 << 19
+	var bomb bytes.Buffer
+	zip := gzip.NewWriter(&bomb)
+	_, _ = zip.Write(make([]byte, 1<<20))
+	_ = zip.Close()
+
+	for _, c := range []struct {
+		situation string
+		data      []byte
+		want      error
+	}{
+		{"empty object", nil, ErrDamaged},
+		{"half of the compressed bytes", packed[:len(packed)/2], ErrDamaged},
+		{"gzip of nothing", []byte{0x1f, 0x8b}, ErrDamaged},
+		{"compressed to burst", bomb.Bytes(), ErrDamaged},
+		{"not JSON", []byte("<html>"), ErrDamaged},
+		{"another JSON type", []byte(`["format"]`), ErrDamaged},
+		{"an empty JSON object", []byte(`{}`), ErrDamaged},
+		{"something behind it", append([]byte(whole), " {}"...), ErrDamaged},
+		{"cut short", []byte(whole[:len(whole)-1]), ErrDamaged},
+		{"one fingerprint changed", []byte(strings.Replace(whole, fp(1).String(), fp(4).String(), 1)), ErrDamaged},
+		{"no sum", []byte(strings.Replace(whole, `"sum"`, `"Sum"`, 1)), ErrNewer},
+		{"sum of another type", []byte(strings.Replace(whole, `"sum":"`, `"sum":5,"x":"`, 1)), ErrDamaged},
+		{"a member twice", replaced(`"commits":7`, `"commits":7,"commits":8`), ErrDamaged},
+		{"newer format", replaced(`"format":1`, `"format":2`), ErrNewer},
+		{"newer reader needed", replaced(`"minReader":1`, `"minReader":2`), ErrNewer},
+		{"format as text", replaced(`"format":1`, `"format":"1"`), ErrDamaged},
+		{"a member of a later time", replaced(`"commits":7`, `"commits":7,"colour":1`), ErrNewer},
+		{"unknown kind", replaced(`"kind":"snapshot"`, `"kind":"timestamp"`), ErrDamaged},
+		{"no base", replaced(`"base":{`, `"limits":{`), ErrDamaged},
+		{"base with kind none", replaced(`"kind":"snapshot"`, `"kind":"none"`), ErrDamaged},
+		{"intent without id", replaced(`"id":"`+idA+`"`, `"id":null`), ErrDamaged},
+		{"claim without id", replaced(`"id":"`+idB+`"`, `"id":null`), ErrDamaged},
+		{"an id that is none", replaced(`"id":"`+idA+`"`, `"id":"51"`), ErrDamaged},
+		{"negative count", replaced(`"commits":7`, `"commits":-7`), ErrDamaged},
+		{"fraction of a count", replaced(`"commits":7`, `"commits":7.5`), ErrDamaged},
+		{"fingerprint with bits too many", replaced(fp(1).String(), fp(1).String()[:21]+"B"), ErrDamaged},
+		{"unknown time of departure", replaced(`"2026-11-29T12:00:00Z"`, `"noon"`), ErrDamaged},
+		{"topic id too short", replaced(`"topicId":"`, `"topicId":"A","x":"`), ErrDamaged},
+	} {
+		t.Run(c.situation, func(t *testing.T) {
+			s, err := Decode(c.data)
+			if !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+			if err == nil || !reflect.DeepEqual(s, State{}) {
+				t.Errorf("a state came with %v: %+v", err, s)
+			}
+		})
+	}
+}
+
+func TestTimesThatCannotBeReadAreLongPast(t *testing.T) {
+	whole := string(appendState(nil, fullState()))
+	for _, until := range []string{`null`, `"tomorrow"`} {
+		s, err := Decode(reSum(t, strings.ReplaceAll(whole, `"until":"2026-11-29T12:01:30.005Z"`, `"until":`+until)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !s.Intent.Until.IsZero() {
+			t.Errorf("until %s: got %v", until, s.Intent.Until)
+		}
+	}
+}
+
+func TestPartitionNames(t *testing.T) {
+	p := Partition{Connector: "challenger"}
+	if got, want := p.String(), `{"connector":"challenger","variables":{}}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	// printf '%s' '{"connector":"challenger","variables":{}}' | sha256sum | cut -c1-16
+	if got, want := p.Object(), "poll/challenger/9f8666b8d7738c75.json"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got, want := p.TransactionalID(), "riftline-challenger-"+p.Hash(); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if p.Hash() == (Partition{Connector: "challenger", Variables: map[string]string{"platform": "kr"}}).Hash() {
+		t.Error("variables are no part of the hash")
+	}
+}
+
+func TestCommittedAndReleased(t *testing.T) {
+	s := fullState()
+	before := maps.Clone(s.Base)
+	c := s.Committed()
+	if c.Last != idA || c.LastMarkerTopic != "challenger" || c.Commits != 8 || c.Intent != nil || c.Claim != nil {
+		t.Errorf("committed: %+v", c)
+	}
+	if c.Base["x"].Fingerprint != fp(9) || len(c.Base) != 4 {
+		t.Errorf("base: %+v", c.Base)
+	}
+	r := s.Released()
+	if r.Last != idB || r.Commits != 7 || r.Intent != nil || r.Claim != nil || !reflect.DeepEqual(r.Base, before) {
+		t.Errorf("released: %+v", r)
+	}
+	if !reflect.DeepEqual(s.Base, before) || s.Intent == nil {
+		t.Error("the state itself was changed")
+	}
+}
+
+func TestNewIDsDiffer(t *testing.T) {
+	seen := map[string]bool{}
+	for range 1000 {
+		id, err := NewID(nil)
+		if err != nil || len(id) != 32 || seen[id] {
+			t.Fatalf("%q, %v", id, err)
+		}
+		seen[id] = true
+	}
+	if _, err := NewID(strings.NewReader("short")); err == nil {
+		t.Error("no error without randomness")
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, s := range states() {
+		f.Add(appendState(nil, s))
+		data, err := Encode(s)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Add([]byte(`{"format":1,"minReader":1,"sum":"00000000"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := Decode(data)
+		if err != nil {
+			if !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNewer) {
+				t.Fatalf("unclassified: %v", err)
+			}
+			return
+		}
+		again, err := Decode(appendState(nil, s))
+		if err != nil {
+			t.Fatalf("what was read cannot be written and read: %v", err)
+		}
+		if !reflect.DeepEqual(s, again) {
+			t.Fatalf("got %+v, then %+v", s, again)
+		}
+	})
+}
+
+func BenchmarkEncodeLadder(b *testing.B) {
+	s := ladder(10_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Encode(s); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDecodeLadder(b *testing.B) {
+	data, err := Encode(ladder(10_000))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Decode(data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func ladder(n int) State {
+	s := State{Partition: Partition{Connector: "challenger"}, Topic: "challenger", Kind: Snapshot, Base: Base{}}
+	for i := range n {
+		key := fmt.Sprintf("%x", fp(byte(i)))
+		s.Base[fmt.Sprintf("%s-%s-%d", key, key, i)] = Known{Fingerprint: fp(byte(i))}
+	}
+	return s
+}
