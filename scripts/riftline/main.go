@@ -1,0 +1,145 @@
+// Command riftline is riftline on the command line: it runs a pipeline on this machine, explains connector files, polls
+// and drains once as the functions do, and reads what they wrote.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/riftline/riftline/shared/connector"
+	"github.com/riftline/riftline/shared/logging"
+)
+
+// The exit codes of every command.
+const (
+	exitDone      = 0
+	exitTransient = 1
+	exitUsage     = 2
+	exitStopped   = 3
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second signal ends the process at once: state is safe at every instruction.
+	context.AfterFunc(ctx, stop)
+	code := execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ())
+	stop()
+	os.Exit(code)
+}
+
+// failure is an error with the exit code that it asks for.
+type failure struct {
+	code int
+	err  error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+func usage(format string, args ...any) error {
+	return &failure{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// quiet ends a command with a code whose reason has been printed already.
+type quiet struct{ code int }
+
+func (q quiet) Error() string { return fmt.Sprintf("exit code %d", q.code) }
+
+// app is what all commands share.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	environ  []string
+}
+
+func (a *app) getenv(name string) string {
+	for i := len(a.environ) - 1; i >= 0; i-- {
+		if value, ok := strings.CutPrefix(a.environ[i], name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// logger writes warnings to stderr, and more of what happens with RIFTLINE_LOG_LEVEL.
+func (a *app) logger(ctx context.Context, scrub func(string) string) context.Context {
+	getenv := func(name string) string {
+		if v := a.getenv(name); v != "" || name != "RIFTLINE_LOG_LEVEL" {
+			return v
+		}
+		return "warn"
+	}
+	return logging.With(ctx, logging.FromEnv(a.err, getenv, scrub))
+}
+
+// execute runs one command line and returns its exit code.
+func execute(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer, environ []string) int {
+	a := &app{in: in, out: out, err: errOut, environ: environ}
+	root := a.command()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	ran, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitDone
+	}
+	var done quiet
+	if errors.As(err, &done) {
+		return done.code
+	}
+	_, _ = fmt.Fprintf(errOut, "riftline: %v\n", err)
+	var f *failure
+	var invalid *connector.Invalid
+	switch {
+	case errors.As(err, &f):
+		return f.code
+	case errors.As(err, &invalid):
+		return exitUsage
+	case errors.Is(err, context.Canceled):
+		return exitTransient
+	}
+	// What is left comes from the command line's own parser.
+	_, _ = fmt.Fprintf(errOut, "'%s --help' says what it takes\n", ran.CommandPath())
+	return exitUsage
+}
+
+func (a *app) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "riftline",
+		Short: "Kafka Connect's HTTP source and GCS sink, serverless",
+		Long: `riftline moves what an HTTP API says into Kafka, and what Kafka holds into Avro objects in Cloud Storage. It is told
+what to do by the two JSON files that Kafka Connect takes: one for the HTTP source (castorm's), one for the GCS sink
+(Confluent's).
+
+A poll asks the API once and publishes what is new or changed, each change once. A drain writes what the topic holds
+into objects, each record into one. In the cloud the first is a function and the second a job; here both run in this
+process, with stand-ins for whatever is not at hand.`,
+		Example: `  # All of it on this machine, with a simulated ladder: nothing to install, no key, no account
+  riftline run --simulate --source infra/connectors/challenger.json --sink infra/connectors/gcs-sink.json
+
+  # What does riftline make of my files?
+  riftline validate challenger.json gcs-sink.json
+
+  # What is in an object?
+  riftline cat '.riftline/gcs/riftline-archive/topics/challenger/partition=0/challenger+0+0000000000.avro'`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.AddCommand(a.runCommand(), a.validateCommand(), a.pollCommand(), a.drainCommand(), a.catCommand(), a.versionCommand())
+	root.SetHelpTemplate(root.HelpTemplate() + exitCodes)
+	return root
+}
+
+const exitCodes = `
+Exit codes: 0 done or nothing to do · 1 transient, run it again · 2 configuration or usage · 3 stopped, a person must decide
+`
