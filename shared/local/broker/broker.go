@@ -1,16 +1,17 @@
 // Package broker runs an Apache Kafka broker inside this process, for local mode and for tests.
 //
 // The broker is kfake, the fake that the franz-go client library is tested with: it speaks Kafka's protocol over TCP,
-// transactions and consumer groups included, and keeps its log on disk when it is given a folder. Three things are
-// set so that it hides no mistake that a real broker would show:
+// transactions and consumer groups included, and keeps its log on disk when it is given a folder. Some things are set
+// and added so that it hides no mistake that a real broker would show:
 //
 //   - Topics exist only when somebody created them with CreateTopics. kfake's auto-created topics do not survive a
 //     kill of the process, and it would give them ten partitions.
 //   - An offset commit's metadata is bounded by 4096 bytes (offset.metadata.max.bytes), as on a real broker.
 //   - A new topic has one partition unless the request says how many.
+//   - A transactional producer that was fenced stays fenced: asking for a new epoch with the old one is refused.
 //
-// One thing it can't do, so tests of it need a real broker: refuse a producer that was fenced and asks for a new epoch
-// with its old one.
+// What it never does, so that tests of it need a real broker: answer CONCURRENT_TRANSACTIONS or
+// UNSTABLE_OFFSET_COMMIT of its own accord.
 package broker
 
 import (
@@ -79,6 +80,7 @@ func New(o Options) (*Broker, error) {
 	}
 	b.cluster = cluster
 	b.boundMetadata()
+	b.refuseRevival()
 	return b, nil
 }
 

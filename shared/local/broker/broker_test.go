@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // TestMain makes the test binary the broker process that a test kills.
@@ -123,6 +124,64 @@ func TestOffsetMetadataIsBoundedInTransactions(t *testing.T) {
 		}
 		if err := c.EndTransaction(ctx, kgo.TryAbort); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// initialise asks for a producer id, or for a new epoch of one.
+func initialise(ctx context.Context, t *testing.T, c *kgo.Client, id string, producer int64, epoch int16) (int64, int16, error) {
+	t.Helper()
+	req := kmsg.NewPtrInitProducerIDRequest()
+	req.TransactionalID, req.TransactionTimeoutMillis, req.ProducerID, req.ProducerEpoch = &id, 60_000, producer, epoch
+	res, err := req.RequestWith(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.ProducerID, res.ProducerEpoch, kerr.ErrorForCode(res.ErrorCode)
+}
+
+func TestAFencedProducerStaysFenced(t *testing.T) {
+	b := start(t, Options{})
+	ctx := within(t)
+	if err := b.CreateTopic(ctx, "challenger", 1); err != nil {
+		t.Fatal(err)
+	}
+	old := connect(t, b.Addr(), kgo.TransactionalID("t"))
+	publish := func(c *kgo.Client) error {
+		if err := c.BeginTransaction(); err != nil {
+			return err
+		}
+		err := c.ProduceSync(ctx, &kgo.Record{Topic: "challenger", Value: []byte("x")}).FirstErr()
+		return errors.Join(err, c.EndTransaction(ctx, kgo.TransactionEndTry(err == nil)))
+	}
+	if err := publish(old); err != nil {
+		t.Fatal(err)
+	}
+	pid, epoch, err := old.ProducerID(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := connect(t, b.Addr())
+	samePID, newer, err := initialise(ctx, t, raw, "t", -1, -1)
+	if err != nil || samePID != pid || newer <= epoch {
+		t.Fatalf("another producer of the id got %d, %d, %v", samePID, newer, err)
+	}
+	if _, _, err := initialise(ctx, t, raw, "t", pid, epoch-1); !errors.Is(err, kerr.ProducerFenced) {
+		t.Errorf("an epoch long gone was renewed: %v", err)
+	}
+	if _, _, err := initialise(ctx, t, raw, "t", pid, newer); err != nil {
+		t.Errorf("the newest producer was refused a new epoch: %v", err)
+	}
+	// A client heals itself by asking for a new epoch; one that was fenced must not.
+	for range 3 {
+		if err := publish(old); err == nil {
+			t.Fatal("a fenced producer published")
+		}
+	}
+	next := connect(t, b.Addr(), kgo.TransactionalID("t"))
+	for range 3 {
+		if err := publish(next); err != nil {
+			t.Errorf("a producer that was started later: %v", err)
 		}
 	}
 }
