@@ -206,13 +206,6 @@ func (p *pipeline) env(more ...string) []string {
 	return env
 }
 
-// with gives a pipeline whose helpers report to a subtest.
-func (p *pipeline) with(t testing.TB) *pipeline {
-	q := *p
-	q.t = t
-	return &q
-}
-
 func (p *pipeline) poller(more ...string) *process {
 	p.t.Helper()
 	return startPoller(p.t, plain.path(p.t, "poller"), p.env(more...))

@@ -148,14 +148,14 @@ func TestWrongCredentials(t *testing.T) {
 	}
 }
 
-func says(t *testing.T, where, text string, any []string) {
+func says(t *testing.T, where, text string, wanted []string) {
 	t.Helper()
-	for _, want := range any {
+	for _, want := range wanted {
 		if strings.Contains(strings.ToLower(text), want) {
 			return
 		}
 	}
-	t.Errorf("%s says none of %q:\n%s", where, any, tail(text, 20))
+	t.Errorf("%s says none of %q:\n%s", where, wanted, tail(text, 20))
 }
 
 // A file that a setting names and that is not there is a mistake of the configuration.
