@@ -163,7 +163,7 @@ func (e *examination) missing(key, env, text, reason string) {
 	switch {
 	case e.o.Local:
 		e.verdicts = append(e.verdicts, Verdict{Key: key, From: fromDefault, Class: Honoured, Reason: "an embedded one stands in"})
-	case e.running():
+	case e.running() || e.o.Worker:
 		e.fail(key, text, "set "+env+", or "+key+" among the overrides")
 	default:
 		e.verdicts = append(e.verdicts, Verdict{Key: key, From: fromDefault, Class: Advised, Reason: reason})

@@ -54,6 +54,9 @@ type CheckOptions struct {
 	// Local says that an embedded broker, registry and bucket stand in where none is configured, so that a missing one
 	// is no problem, and that the credentials of the archive bucket are not asked for.
 	Local bool
+	// Worker makes Explain miss what a run takes from the worker's environment (brokers, schema registry): the
+	// environment is that of the run.
+	Worker bool
 	// RealBucket says, with Local, that the archive bucket is a real one: its credentials are resolved.
 	RealBucket bool
 }
