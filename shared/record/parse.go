@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -23,31 +22,47 @@ var ErrSyntax = errors.New("not valid JSON")
 // The value shares memory with a copy of data, so holding on to any part of it holds the whole text. The error, which
 // wraps [ErrSyntax], gives the offset and never repeats the text.
 func Parse(data []byte) (Value, error) {
-	p := parser{
-		text: string(data),
-		dec: jsontext.NewDecoder(bytes.NewBuffer(data),
-			jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(false)),
+	if err := validate(data); err != nil {
+		return Value{}, err
 	}
-	v, err := p.value(0)
-	if err != nil {
-		return Value{}, p.syntax(err)
+	p := parser{text: string(data)}
+	return p.value(0)
+}
+
+// validate leaves the grammar to jsontext, so that the parser below only has to cut a text that is valid.
+func validate(data []byte) error {
+	dec := jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(false))
+	if _, err := dec.ReadValue(); err != nil {
+		return syntax(err, len(data))
 	}
-	switch _, err := p.dec.ReadToken(); {
+	end := dec.InputOffset()
+	switch _, err := dec.ReadToken(); {
 	case errors.Is(err, io.EOF):
-		return v, nil
-	case err != nil:
-		return Value{}, p.syntax(err)
+		return nil
 	default:
-		return Value{}, fmt.Errorf("%w: more text after the first value, at byte %d", ErrSyntax, p.dec.InputOffset())
+		return fmt.Errorf("%w: more text after the first value, at byte %d", ErrSyntax, end)
+	}
+}
+
+func syntax(err error, length int) error {
+	var syntactic *jsontext.SyntacticError
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: the text ends too early, at byte %d", ErrSyntax, length)
+	case errors.As(err, &syntactic) && syntactic.Err != nil && len(syntactic.Err.Error()) < 100:
+		return fmt.Errorf("%w: %w at byte %d", ErrSyntax, syntactic.Err, syntactic.ByteOffset)
+	default:
+		return fmt.Errorf("%w: a malformed value", ErrSyntax)
 	}
 }
 
 // slabFields is how many fields are allocated at once. Objects of a ladder have about ten.
 const slabFields = 256
 
+// parser cuts a valid JSON text into values.
 type parser struct {
 	text string
-	dec  *jsontext.Decoder
+	at   int
 	// items and fields are stacks on which the members of the containers being read are collected, so that each
 	// container's slice is allocated once, with its exact length.
 	items  []Value
@@ -55,90 +70,88 @@ type parser struct {
 	slab   []Field
 }
 
-func (p *parser) syntax(err error) error {
-	if errors.Is(err, ErrSyntax) {
-		return err
+// peek skips white space and returns the next byte.
+func (p *parser) peek() byte {
+	for {
+		switch c := p.text[p.at]; c {
+		case ' ', '\t', '\n', '\r':
+			p.at++
+		default:
+			return c
+		}
 	}
-	var syntactic *jsontext.SyntacticError
-	if errors.As(err, &syntactic) && syntactic.Err != nil {
-		return fmt.Errorf("%w: %s at byte %d", ErrSyntax, reason(syntactic.Err), syntactic.ByteOffset)
-	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: the text ends too early, at byte %d", ErrSyntax, len(p.text))
-	}
-	return fmt.Errorf("%w at byte %d", ErrSyntax, p.dec.InputOffset())
-}
-
-// reason is the library's message unless it quotes more than single characters of the text.
-func reason(err error) string {
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return "the text ends too early"
-	}
-	message := err.Error()
-	if len(message) > 100 {
-		return "a malformed value"
-	}
-	return message
 }
 
 func (p *parser) value(depth int) (Value, error) {
-	switch kind := p.dec.PeekKind(); kind {
+	switch c := p.peek(); c {
+	case '"':
+		return Value{Kind: String, Text: p.string()}, nil
 	case '{', '[':
 		if depth >= MaxDepth {
-			return Value{}, fmt.Errorf("%w: nested more than %d levels deep, at byte %d", ErrSyntax, MaxDepth, p.dec.InputOffset())
+			return Value{}, fmt.Errorf("%w: nested more than %d levels deep, at byte %d", ErrSyntax, MaxDepth, p.at)
 		}
-		if _, err := p.dec.ReadToken(); err != nil {
-			return Value{}, err
-		}
-		if kind == '{' {
+		p.at++
+		if c == '{' {
 			return p.object(depth + 1)
 		}
 		return p.array(depth + 1)
-	default:
-		return p.scalar()
-	}
-}
-
-func (p *parser) scalar() (Value, error) {
-	raw, err := p.dec.ReadValue()
-	if err != nil {
-		return Value{}, err
-	}
-	end := int(p.dec.InputOffset())
-	literal := p.text[end-len(raw) : end]
-	switch raw.Kind() {
-	case '"':
-		text, err := unquote(literal)
-		return Value{Kind: String, Text: text}, err
-	case '0':
-		return Value{Kind: Number, Text: literal}, nil
-	case 't', 'f':
-		return Value{Kind: Bool, Text: literal}, nil
-	default:
+	case 't':
+		return Value{Kind: Bool, Text: p.cut(len("true"))}, nil
+	case 'f':
+		return Value{Kind: Bool, Text: p.cut(len("false"))}, nil
+	case 'n':
+		p.at += len("null")
 		return Value{Kind: Null}, nil
+	default:
+		return Value{Kind: Number, Text: p.number()}, nil
 	}
 }
 
-func unquote(literal string) (string, error) {
-	if strings.IndexByte(literal, '\\') < 0 {
-		return literal[1 : len(literal)-1], nil
+func (p *parser) cut(n int) string {
+	p.at += n
+	return p.text[p.at-n : p.at]
+}
+
+func (p *parser) number() string {
+	n := 1
+	for ; p.at+n < len(p.text); n++ {
+		if c := p.text[p.at+n]; (c < '0' || c > '9') && c != '.' && c != 'e' && c != 'E' && c != '+' && c != '-' {
+			break
+		}
 	}
-	text, err := jsontext.AppendUnquote(nil, literal)
-	return string(text), err
+	return p.cut(n)
+}
+
+func (p *parser) string() string {
+	escaped, n := false, 1
+	for ; p.text[p.at+n] != '"'; n++ {
+		if p.text[p.at+n] == '\\' {
+			escaped = true
+			n++
+		}
+	}
+	literal := p.cut(n + 1)
+	if !escaped {
+		return literal[1 : len(literal)-1]
+	}
+	// The text is valid, so there is no error.
+	text, _ := jsontext.AppendUnquote(nil, literal)
+	return string(text)
 }
 
 func (p *parser) array(depth int) (Value, error) {
 	start := len(p.items)
-	for p.dec.PeekKind() != ']' {
+	for p.peek() != ']' {
 		item, err := p.value(depth)
 		if err != nil {
 			return Value{}, err
 		}
 		p.items = append(p.items, item)
+		if p.peek() == ',' {
+			p.at++
+		}
 	}
-	if _, err := p.dec.ReadToken(); err != nil {
-		return Value{}, err
-	}
+	p.at++
 	v := Value{Kind: Array}
 	if n := len(p.items) - start; n > 0 {
 		v.Items = make([]Value, n)
@@ -153,11 +166,10 @@ func (p *parser) object(depth int) (Value, error) {
 	start := len(p.fields)
 	// names is only used for objects with many members, where looking through all of them would be quadratic.
 	var names map[string]int
-	for p.dec.PeekKind() != '}' {
-		name, err := p.scalar()
-		if err != nil {
-			return Value{}, err
-		}
+	for p.peek() != '}' {
+		name := p.string()
+		p.peek() // the colon
+		p.at++
 		value, err := p.value(depth)
 		if err != nil {
 			return Value{}, err
@@ -165,7 +177,7 @@ func (p *parser) object(depth int) (Value, error) {
 		own := p.fields[start:]
 		at := -1
 		if len(own) < 16 {
-			at = indexOf(own, name.Text)
+			at = indexOf(own, name)
 		} else {
 			if names == nil {
 				names = make(map[string]int, 2*len(own))
@@ -173,21 +185,22 @@ func (p *parser) object(depth int) (Value, error) {
 					names[own[i].Name] = i
 				}
 			}
-			if i, found := names[name.Text]; found {
+			if i, found := names[name]; found {
 				at = i
 			} else {
-				names[name.Text] = len(own)
+				names[name] = len(own)
 			}
 		}
 		if at >= 0 {
 			own[at].Value = value
 		} else {
-			p.fields = append(p.fields, Field{Name: name.Text, Value: value})
+			p.fields = append(p.fields, Field{Name: name, Value: value})
+		}
+		if p.peek() == ',' {
+			p.at++
 		}
 	}
-	if _, err := p.dec.ReadToken(); err != nil {
-		return Value{}, err
-	}
+	p.at++
 	v := Value{Kind: Object}
 	if n := len(p.fields) - start; n > 0 {
 		v.Fields = p.take(n)

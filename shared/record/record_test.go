@@ -1,8 +1,11 @@
 package record
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"math/big"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -202,6 +205,9 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
+		if want, got := decode(t, data), decode(t, AppendJSON(nil, &v)); !reflect.DeepEqual(want, got) {
+			t.Fatalf("%q is read as %v and not as %v", data, got, want)
+		}
 		canonical := AppendCanonical(nil, &v)
 		again, err := Parse(canonical)
 		if err != nil {
@@ -223,6 +229,17 @@ func FuzzParse(f *testing.F) {
 		}
 		_ = v.AsText()
 	})
+}
+
+// decode reads JSON with another parser, numbers by their literal.
+func decode(t *testing.T, data []byte) (v any) {
+	t.Helper()
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		t.Fatalf("the standard library refuses %q: %v", data, err)
+	}
+	return v
 }
 
 // FuzzNumber compares canonical numbers with exact arithmetic.
