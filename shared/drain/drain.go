@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"log/slog"
 	"runtime"
 	"slices"
 	"sync"
@@ -19,7 +18,6 @@ import (
 	"github.com/riftline/riftline/shared/connector"
 	"github.com/riftline/riftline/shared/kafka"
 	"github.com/riftline/riftline/shared/layout"
-	"github.com/riftline/riftline/shared/logging"
 	"github.com/riftline/riftline/shared/step"
 )
 
@@ -140,7 +138,7 @@ func Run(ctx context.Context, s connector.Sink, d Deps) (Summary, error) {
 		sum.Error = err.Error()
 	}
 	sum.Duration = d.Now().Sub(begun)
-	report(ctx, sum)
+	sum.DurationMS = sum.Duration.Milliseconds()
 	return sum, err
 }
 
@@ -276,29 +274,4 @@ func worst(errs []error) error {
 		}
 	}
 	return w
-}
-
-// report writes the drain's one line, and one for each partition that a person or the next run must look at.
-func report(ctx context.Context, s Summary) {
-	log := logging.From(ctx)
-	for _, p := range s.Partitions {
-		if p.Stopped != "" {
-			log.ErrorContext(ctx, "partition is stopped", slog.String("connector", s.Connector), slog.String("topic", p.Topic),
-				slog.Int("partition", int(p.Partition)), slog.String("reason", p.Stopped))
-		}
-	}
-	level := slog.LevelInfo
-	if s.Outcome.ExitCode() != 0 {
-		level = slog.LevelError
-	}
-	attrs := []slog.Attr{
-		slog.String("connector", s.Connector), slog.String("outcome", string(s.Outcome)),
-		slog.Int("task", s.Task), slog.Int("tasks", s.Tasks), slog.Int("partitions", len(s.Partitions)),
-		slog.Int64("records", s.Records), slog.Int64("objects", s.Objects), slog.Int64("bytes", s.Bytes),
-		slog.Int64("left", s.Left), slog.Duration("duration", s.Duration),
-	}
-	if s.Error != "" {
-		attrs = append(attrs, slog.String("error", s.Error))
-	}
-	log.LogAttrs(ctx, level, "drain finished", attrs...)
 }

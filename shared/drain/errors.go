@@ -45,7 +45,8 @@ func outcomeOf(err error) Outcome {
 	case errors.As(err, &stop), errors.Is(err, kafka.ErrGroupActive), errors.Is(err, kafka.ErrTopicRecreated):
 		return Stopped
 	case errors.Is(err, errConfiguration), errors.Is(err, kafka.ErrTopicMissing), errors.Is(err, kafka.ErrAuthentication),
-		errors.Is(err, kafka.ErrAuthorization), errors.Is(err, bucket.ErrDenied), errors.Is(err, schema.ErrUnauthorized):
+		errors.Is(err, kafka.ErrAuthorization), errors.Is(err, bucket.ErrDenied), errors.Is(err, bucket.ErrNoBucket),
+		errors.Is(err, schema.ErrUnauthorized):
 		return Misconfigured
 	case errors.Is(err, errAhead):
 		return AnotherRun

@@ -93,15 +93,17 @@ func (f *file) add(offset int64, body []byte, next bool) error {
 func (f *file) Write(b []byte) (int, error) {
 	f.size += int64(len(b))
 	if f.stream == nil {
-		if len(f.data)+len(b) <= f.limit {
-			f.data = append(f.data, b...)
+		f.data = append(f.data, b...)
+		if len(f.data) <= f.limit {
 			return len(b), nil
 		}
 		f.stream = f.begin()
-		if _, err := f.stream.Write(f.data); err != nil {
+		_, err := f.stream.Write(f.data)
+		f.data = nil
+		if err != nil {
 			return 0, fmt.Errorf("uploading: %w", err)
 		}
-		f.data = nil
+		return len(b), nil
 	}
 	n, err := f.stream.Write(b)
 	if err != nil {
@@ -185,18 +187,21 @@ func (p *partition) create(ctx context.Context, f *file) error {
 			step.Reached(ctx, stepCreated)
 			return nil
 		}
-		if !errors.Is(err, bucket.ErrPrecondition) && !errors.Is(err, bucket.ErrThrottled) && !errors.Is(err, bucket.ErrUnknown) {
+		there, look := false, error(nil)
+		switch {
+		case errors.Is(err, bucket.ErrPrecondition), errors.Is(err, bucket.ErrThrottled), errors.Is(err, bucket.ErrUnknown):
+			there, look = p.exists(ctx, f.planned.Name, f.plan)
+		case !errors.Is(err, bucket.ErrUnavailable):
 			return fmt.Errorf("creating %s: %w", url, err)
 		}
-		there, look := p.exists(ctx, f.planned.Name, f.plan)
 		switch {
-		case look == nil && there:
+		case there:
 			if !errors.Is(err, bucket.ErrPrecondition) || try > 1 {
 				p.count(f)
 			}
 			step.Reached(ctx, stepCreated)
 			return nil
-		case look != nil && outcomeOf(look) == Stopped:
+		case outcomeOf(look) == Stopped:
 			return look
 		case f.stream != nil:
 			return fmt.Errorf("creating %s: %w: %w", url, errGone, err)

@@ -1,6 +1,9 @@
 package drain
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Summary says what one drain did.
 type Summary struct {
@@ -14,9 +17,11 @@ type Summary struct {
 	Objects int64 `json:"objects"`
 	Bytes   int64 `json:"bytes"`
 	// Left is how many offsets up to the log end seen at the start are left to the next drain.
-	Left     int64         `json:"left"`
-	Duration time.Duration `json:"duration_ns"`
-	Outcome  Outcome       `json:"outcome"`
+	Left int64 `json:"left"`
+	// Duration is how long the drain took; DurationMS the same in milliseconds.
+	Duration   time.Duration `json:"-"`
+	DurationMS int64         `json:"duration_ms"`
+	Outcome    Outcome       `json:"outcome"`
 	// Error is the first failure, empty when all went well.
 	Error string `json:"error,omitempty"`
 }
@@ -101,3 +106,14 @@ func (s *Summary) total() {
 		}
 	}
 }
+
+// Misused is the summary of a drain that could not begin.
+func Misused(connector string, task, tasks int, err error) Summary {
+	return Summary{
+		Connector: connector, Task: task, Tasks: tasks, Partitions: []PartitionSummary{},
+		Outcome: outcomeOf(err), Error: err.Error(),
+	}
+}
+
+// Configuration marks an error as one of settings or rights: its outcome is [Misconfigured].
+func Configuration(err error) error { return fmt.Errorf("%w: %w", errConfiguration, err) }

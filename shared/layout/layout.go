@@ -50,7 +50,7 @@ func (n Names) Object(topic string, partition int32, encoded string, first int64
 	b.WriteString(strconv.FormatInt(int64(partition), 10))
 	b.WriteString(n.FileDelim)
 	digits := strconv.FormatInt(first, 10)
-	for range n.ZeroPad - len(digits) {
+	for i := len(digits); i < n.ZeroPad; i++ {
 		b.WriteByte('0')
 	}
 	b.WriteString(digits)
