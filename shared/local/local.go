@@ -53,7 +53,7 @@ type Options struct {
 	Dir string
 	// Environ is the process's environment ("NAME=value").
 	Environ []string
-	// Source and Sink are the connectors that will run, with the overrides of the command line already in Overrides.
+	// Source and Sink are the connectors that will run, as their files have them.
 	Source, Sink connector.Connector
 	// Overrides are keys that win over the connector files, by connector name. They win over RIFTLINE_OVERRIDES too.
 	Overrides map[string]map[string]string
@@ -109,6 +109,7 @@ func Start(ctx context.Context, o Options) (_ *Local, err error) {
 	l.closers = append(l.closers, release)
 
 	s := newSettings(o)
+	l.o.Source, l.o.Sink = s.o.Source, s.o.Sink
 	for _, start := range []func(context.Context, *settings) error{
 		l.startBroker, l.startRegistry, l.startBucket, l.startSimulator,
 	} {
@@ -201,7 +202,7 @@ func (l *Local) createBuckets(ctx context.Context, s *settings) error {
 		return fmt.Errorf("opening the bucket: %w", err)
 	}
 	defer func() { _ = client.Close() }()
-	for _, url := range []string{s.get("RIFTLINE_STATE"), "gs://" + s.config(l.o.Sink, "gcs.bucket.name")} {
+	for _, url := range []string{s.get("RIFTLINE_STATE"), "gs://" + l.o.Sink.Config["gcs.bucket.name"]} {
 		name, _, _ := strings.Cut(strings.TrimPrefix(url, "gs://"), "/")
 		if name == "" {
 			continue

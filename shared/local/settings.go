@@ -41,6 +41,8 @@ func newSettings(o Options) *settings {
 	for name, keys := range o.Overrides {
 		s.own[name] = merged(s.own[name], keys)
 	}
+	s.o.Source = o.Source.With(s.own[o.Source.Name])
+	s.o.Sink = o.Sink.With(s.own[o.Sink.Name])
 	return s
 }
 
@@ -56,14 +58,6 @@ func merged(under, over map[string]string) map[string]string {
 func (s *settings) get(name string) string { return s.variables[name] }
 
 func (s *settings) set(name, value string) { s.variables[name] = value }
-
-// config is what a connector's key says after the user's overrides.
-func (s *settings) config(c connector.Connector, key string) string {
-	if v, ok := s.own[c.Name][key]; ok {
-		return v
-	}
-	return c.Config[key]
-}
 
 // replace overrides a key of a connector where the file has one, unless the user did.
 func (s *settings) replace(c connector.Connector, key, value string) {

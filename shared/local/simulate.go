@@ -27,7 +27,7 @@ func (l *Local) startSimulator(_ context.Context, s *settings) error {
 	if !l.o.Simulate {
 		return nil
 	}
-	u, err := url.Parse(s.config(l.o.Source, "http.request.url"))
+	u, err := url.Parse(l.o.Source.Config["http.request.url"])
 	if err != nil || u.Scheme != "https" || !strings.HasSuffix(u.Hostname(), riotDomain) {
 		return fmt.Errorf("%w: --simulate stands in for https://<platform>%s only, and http.request.url of %s is another address; leave --simulate out to poll the address itself",
 			ErrConfiguration, riotDomain, l.o.Source.Name)
@@ -87,7 +87,7 @@ func (l *Local) readProgress() (progress, error) {
 // simulatedKey is the key that the simulator takes: the one that the source will send, where that can be known without
 // asking anybody, so that a file with the user's own key runs as it is.
 func (l *Local) simulatedKey(s *settings) string {
-	for header := range strings.SplitSeq(s.config(l.o.Source, "http.request.headers"), ",") {
+	for header := range strings.SplitSeq(l.o.Source.Config["http.request.headers"], ",") {
 		name, value, _ := strings.Cut(header, ":")
 		value = strings.TrimSpace(value)
 		if !strings.EqualFold(strings.TrimSpace(name), "X-Riot-Token") {
