@@ -199,6 +199,12 @@ func platform(host string) string {
 	return name
 }
 
+// plainHeaders never carry a credential; their values ("gzip", "application/json") are words that messages need.
+var plainHeaders = map[string]bool{
+	"Accept": true, "Accept-Charset": true, "Accept-Encoding": true, "Accept-Language": true, "Cache-Control": true,
+	"Connection": true, "Content-Type": true, "Host": true, "Origin": true, "User-Agent": true,
+}
+
 // secrets are the texts of a request that no error may show, the longest first so that none leaves a part of another.
 func secrets(s connector.Source) []string {
 	found := []string{s.Request.Params.Reveal(), s.Request.Body.Reveal(), s.Request.BasicPassword.Reveal(),
@@ -212,7 +218,9 @@ func secrets(s connector.Source) []string {
 		}
 	}
 	for _, h := range s.Request.Headers {
-		found = append(found, strings.TrimSpace(h.Value.Reveal()))
+		if !plainHeaders[http.CanonicalHeaderKey(h.Name)] {
+			found = append(found, strings.TrimSpace(h.Value.Reveal()))
+		}
 	}
 	if target, err := url.Parse(s.Request.URL); err == nil {
 		if password, ok := target.User.Password(); ok {

@@ -18,13 +18,13 @@ import (
 const startBytes = 80
 
 // take reads the body of an answer that is to be processed. It reports whether asking again may help.
-func (f *fetch) take(response *http.Response, trace string) (err error, retry bool) {
+func (f *fetch) take(response *http.Response, trace string) (retry bool, err error) {
 	switch response.StatusCode {
 	case http.StatusNoContent, http.StatusResetContent, http.StatusNotModified:
 		f.none()
-		return nil, false
+		return false, nil
 	}
-	bad := &BodyError{Status: response.StatusCode, ContentType: clip(response.Header.Get("Content-Type"), startBytes), URL: f.url, Trace: trace}
+	bad := &BodyError{Status: response.StatusCode, ContentType: clip(f.scrubText(response.Header.Get("Content-Type")), startBytes), URL: f.url, Trace: trace}
 	body, err := f.read(response)
 	bad.Bytes = int64(len(body))
 	f.answer.Bytes = bad.Bytes
@@ -32,30 +32,30 @@ func (f *fetch) take(response *http.Response, trace string) (err error, retry bo
 	switch {
 	case errors.As(err, &tooLarge):
 		bad.Reason = fmt.Sprintf("the body is larger than riftline.response.max.bytes, %d; ask for less, or raise it", f.response.MaxBytes)
-		return bad, false
+		return false, bad
 	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum), errors.Is(err, errEncoding):
 		bad.Reason, bad.Err = "the body cannot be decompressed", f.scrub(err)
-		return bad, false
+		return false, bad
 	case err != nil:
 		o := f.transport(response.Request.Context(), fmt.Errorf("reading the body: %w", err), nil)
-		return o.err, o.retry
+		return o.retry, o.err
 	}
 	// A byte order mark is no JSON, but servers send it and OkHttp takes it off.
 	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
 	if reason := noJSON(body, bad.ContentType); reason != "" {
 		bad.Reason, bad.Start = reason, f.start(body)
-		return bad, false
+		return false, bad
 	}
 	root, err := record.Parse(body)
 	if err != nil {
 		bad.Reason, bad.Err, bad.Start = "the body is not JSON", f.scrub(err), f.start(body)
-		return bad, false
+		return false, bad
 	}
 	if err := f.cut(&root); err != nil {
 		bad.Reason = f.scrubText(err.Error())
-		return bad, false
+		return false, bad
 	}
-	return nil, false
+	return false, nil
 }
 
 func (f *fetch) none() {
@@ -79,17 +79,15 @@ func (f *fetch) read(response *http.Response) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("%w: %s", errEncoding, clip(encoding, startBytes))
 	}
-	var from io.Reader = response.Body
 	sized := response.ContentLength
 	buffered := bufio.NewReader(response.Body)
+	var from io.Reader = buffered
 	if magic, _ := buffered.Peek(2); len(magic) == 2 && magic[0] == 0x1f && magic[1] == 0x8b {
 		unzipped, err := gzip.NewReader(buffered)
 		if err != nil {
 			return nil, err
 		}
 		from, sized = unzipped, 4*sized
-	} else {
-		from = buffered
 	}
 	var body bytes.Buffer
 	if sized > 0 {

@@ -62,7 +62,7 @@ func (e *UpstreamError) Error() string {
 	if e.Err != nil {
 		return fmt.Sprintf("asking %s: %v%s%s", e.URL, e.Err, tries, trace(e.Trace))
 	}
-	advice := ""
+	var advice string
 	switch {
 	case e.Status >= 500:
 		advice = "; it is the API that fails, the next poll tries again"

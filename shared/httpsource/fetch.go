@@ -111,14 +111,11 @@ func (f *fetch) ask(ctx context.Context) outcome {
 	}()
 	status := response.StatusCode
 	f.answer.Status = status
-	o := outcome{status: status, trace: response.Header.Get("X-Riot-Edge-Trace-Id")}
-	if len(o.trace) > 64 || hasControl(o.trace) {
-		o.trace = ""
-	}
+	o := outcome{status: status, trace: clip(f.scrubText(response.Header.Get("X-Riot-Edge-Trace-Id")), 64)}
 	f.log.DebugContext(ctx, "the API answered", slog.String("url", f.url), slog.Int("status", status), slog.String("riotTrace", o.trace))
 	switch {
 	case within(f.response.Process, status):
-		o.err, o.retry = f.take(response, o.trace)
+		o.retry, o.err = f.take(response, o.trace)
 	case within(f.response.Skip, status):
 		f.log.InfoContext(ctx, "the API's status is one to skip: no entries", slog.String("url", f.url), slog.Int("status", status))
 		f.none()
@@ -156,6 +153,7 @@ func (f *fetch) transport(ctx context.Context, err error, response *http.Respons
 	o := outcome{retry: true}
 	var redirect *redirectError
 	var certificate *tls.CertificateVerificationError
+	var plain tls.RecordHeaderError
 	switch {
 	case errors.As(err, &redirect):
 		o.retry = false
@@ -165,6 +163,9 @@ func (f *fetch) transport(ctx context.Context, err error, response *http.Respons
 	case errors.As(err, &certificate):
 		o.retry = false
 		err = fmt.Errorf("checking the server's certificate: %w", err)
+	case errors.As(err, &plain):
+		o.retry = false
+		err = fmt.Errorf("the server does not speak TLS, is http.request.url an http one? %w", err)
 	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil:
 		err = fmt.Errorf("no complete answer within %v (http.client.read.timeout.millis, or the run's deadline): %w", f.timeout, err)
 	}

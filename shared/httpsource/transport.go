@@ -152,7 +152,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func randomFraction() float64 { return rand.Float64() }
+func randomFraction() float64 { return rand.Float64() } //nolint:gosec // it only spreads waits
 
 func longestFirst(texts []string) []string {
 	kept := slices.DeleteFunc(texts, func(s string) bool { return len(s) < 4 })

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -127,20 +128,18 @@ func TestEncodeIntoRegisteredTypes(t *testing.T) {
 		{"name":"counts","type":{"type":"map","values":"int"}},
 		{"name":"n","type":["int","double","null"]}]}`)
 	codec := codecOf(t, s)
-	for _, entry := range []string{
-		`{"tier":"CHALLENGER","other":"MASTER","counts":{"a":1,"b":-2},"n":5}`, `{"tier":"MASTER","other":"?","counts":{},"n":5000000000}`, `{"tier":"MASTER","other":null,"counts":{"":0},"n":null}`,
+	for entry, want := range map[string]string{
+		`{"tier":"CHALLENGER","other":"MASTER","counts":{"a":1,"b":-2},"n":5}`: "map[counts:map[a:1 b:-2] n:map[int:5] other:map[com.example.Tier:MASTER] tier:CHALLENGER]",
+		`{"tier":"MASTER","other":"?","counts":{},"n":5000000000}`:             "map[counts:map[] n:map[double:5e+09] other:map[string:?] tier:MASTER]",
+		`{"tier":"MASTER","other":null,"counts":{"":0},"n":null}`:              "map[counts:map[:0] n:<nil> other:<nil> tier:MASTER]",
 	} {
 		body, err := s.AppendBody(nil, value(t, entry), nil, polled)
 		if err != nil {
 			t.Fatal(err)
 		}
 		native, rest, err := codec.NativeFromBinary(body)
-		if err != nil || len(rest) > 0 {
-			t.Fatalf("%s: %v", entry, err)
-		}
-		back, err := codec.BinaryFromNative(nil, native)
-		if err != nil || string(back) != string(body) {
-			t.Errorf("%s is %v", entry, native)
+		if got := fmt.Sprint(native); err != nil || len(rest) > 0 || got != want {
+			t.Errorf("%s is %s, %v", entry, got, err)
 		}
 	}
 }

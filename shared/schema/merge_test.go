@@ -109,7 +109,7 @@ func TestParseSchemaRefuses(t *testing.T) {
 // TestRandomEvolution merges the schemas of random answers one into the other and checks every promise of Merge.
 func TestRandomEvolution(t *testing.T) {
 	for seed := range uint64(200) {
-		r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test
+		r := rand.New(rand.NewPCG(seed, 1))
 		var latest *Schema
 		var old []*record.Value
 		for range 4 {

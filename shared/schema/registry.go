@@ -2,8 +2,6 @@ package schema
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -122,7 +120,7 @@ func (r *Registry) Ensure(ctx context.Context, subject string, inferred *Schema)
 		}
 		if conflict != nil && latest.number == seen {
 			// Nobody else registered anything, so the registry refuses this schema and would do so again.
-			break
+			return Registered{}, fmt.Errorf("%w (the schema only grows as BACKWARD allows: set the subject's compatibility to that or to NONE, or let the connector write to a new topic)", conflict)
 		}
 		seen = latest.number
 		merged := inferred
@@ -305,7 +303,7 @@ func (r *Registry) ask(ctx context.Context, what string, send func(context.Conte
 		if err == nil {
 			return nil
 		}
-		kind, retry := classify(err)
+		retry, kind := classify(err)
 		if retry && try < registryTries && ctx.Err() == nil && r.sleep(ctx, wait) == nil {
 			wait *= 4
 			continue
@@ -315,96 +313,6 @@ func (r *Registry) ask(ctx context.Context, what string, send func(context.Conte
 		}
 		return fmt.Errorf("%s at %s: %w: %w", what, r.place, kind, plain(err))
 	}
-}
-
-// classify says which of our errors an error of the client is, and whether the same request may succeed later.
-func classify(err error) (kind error, retry bool) {
-	var answer *sr.ResponseError
-	var certificate *tls.CertificateVerificationError
-	switch {
-	case errors.As(err, &certificate):
-		return ErrUnavailable, false
-	case !errors.As(err, &answer):
-		return ErrUnavailable, true
-	case answer.StatusCode >= 500 || answer.StatusCode == http.StatusTooManyRequests:
-		return ErrUnavailable, true
-	case answer.StatusCode == http.StatusUnauthorized, answer.StatusCode == http.StatusForbidden:
-		return ErrUnauthorized, false
-	case answer.StatusCode == http.StatusConflict, answer.StatusCode == http.StatusUnprocessableEntity:
-		return ErrIncompatible, false
-	default:
-		return nil, false
-	}
-}
-
-// answerError is the registry's own message, cut to what a line of a log holds.
-type answerError struct {
-	status, code int
-	message      string
-}
-
-// Error implements error.
-func (e *answerError) Error() string {
-	return fmt.Sprintf("it answers %d (error code %d): %s", e.status, e.code, e.message)
-}
-
-// plain keeps of the client's error what is worth reading: the URL is said already.
-func plain(err error) error {
-	var answer *sr.ResponseError
-	if errors.As(err, &answer) {
-		message := strings.Join(strings.Fields(answer.Error()), " ")
-		if len(message) > 500 {
-			message = strings.ToValidUTF8(message[:500], "") + "…"
-		}
-		return &answerError{status: answer.StatusCode, code: answer.ErrorCode, message: message}
-	}
-	var request *url.Error
-	if errors.As(err, &request) {
-		return request.Err
-	}
-	return err
-}
-
-func isConflict(err error) bool {
-	var answer *answerError
-	return errors.As(err, &answer) && answer.status == http.StatusConflict
-}
-
-// isNotFound is about Confluent's error codes for a subject, version or schema that is not there. A 404 without such a
-// code comes from something that is no registry.
-func isNotFound(err error) bool {
-	var answer *answerError
-	return errors.As(err, &answer) && answer.status == http.StatusNotFound && sr.IsNotFoundError(answer.code)
-}
-
-func tlsConfig(t connector.TLS) (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if t.CA != "" {
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM([]byte(t.CA)) {
-			return nil, errors.New("reading the trust store: it holds no certificate")
-		}
-	}
-	if t.Certificate != "" {
-		pair, err := tls.X509KeyPair([]byte(t.Certificate), []byte(t.Key.Reveal()))
-		if err != nil {
-			return nil, errors.New("reading the key store: the certificate and the private key are unreadable or do not belong together")
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
-	if t.SkipHostname {
-		// The chain is checked below, as an empty ssl.endpoint.identification.algorithm asks for; the name is not.
-		config.InsecureSkipVerify = true
-		config.VerifyConnection = func(s tls.ConnectionState) error {
-			options := x509.VerifyOptions{Roots: config.RootCAs, Intermediates: x509.NewCertPool()}
-			for _, c := range s.PeerCertificates[1:] {
-				options.Intermediates.AddCert(c)
-			}
-			_, err := s.PeerCertificates[0].Verify(options)
-			return err
-		}
-	}
-	return config, nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
