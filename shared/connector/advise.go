@@ -89,8 +89,7 @@ func (e *examination) adviseKey(host string) {
 			if riot(host) {
 				suggestion = "write http.response.record.offset.pointer=key=/puuid"
 			}
-			e.add(Problem{Key: "http.response.record.offset.pointer", Severity: Advice, Suggestion: suggestion,
-				Text: "gives no key, so each record's key is a UUID of its text, as in castorm: a changed entry then looks like a new one"})
+			e.advise("http.response.record.offset.pointer", "gives no key, so each record's key is a UUID of its text, as in castorm: a changed entry then looks like a new one", suggestion)
 		}
 		return
 	}
