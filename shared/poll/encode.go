@@ -74,9 +74,13 @@ func (r *run) values(ctx context.Context, registry Registry, b batch) ([][]byte,
 	for i := range b.answer.Entries {
 		entries[i] = &b.answer.Entries[i]
 	}
+	// No stamps at all, as opposed to none in this answer, leave out polled_at too.
 	stamps := b.answer.Stamps
-	if r.s.ValueFields == "none" {
+	switch {
+	case r.s.ValueFields == "none":
 		stamps = nil
+	case stamps == nil:
+		stamps = []record.Field{}
 	}
 	inferred, err := schema.Infer(entries, stamps, r.s.Topic)
 	if err != nil {

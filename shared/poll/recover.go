@@ -135,17 +135,35 @@ func (r *run) writeSettled(ctx context.Context) {
 
 // stop writes the reason for which no run may go on, at the generation that is held, and returns it as the failure. An
 // intent and its claim stay as they are: an owner that wakes up must not take the intent for its own.
+//
+// What contradicts the state that this run holds contradicts nothing when another run has moved on since, so a reason
+// counts only if the object is still the one that was loaded.
 func (r *run) stop(ctx context.Context, st sourceoffset.State, reason string) error {
 	ctx, cancel := r.linger(ctx)
 	defer cancel()
 	r.settled = false
 	st.Stopped = reason
-	if r.gen != 0 {
-		if _, err := r.store.Write(ctx, st, r.gen, sourceoffset.StoppedFor(reason)); err != nil {
-			r.log.WarnContext(ctx, "writing that the source partition is stopped did not succeed", slog.Any("error", err))
-		}
+	err := r.stillHeld(ctx, st)
+	switch {
+	case errors.Is(err, bucket.ErrLost):
+		return leave("it went on while this run was behind")
+	case err != nil:
+		return fmt.Errorf("%s; writing that it is stopped: %w", reason, err)
 	}
 	return failed(Stopped, "%s: %s", r.store.URL(), reason)
+}
+
+// stillHeld writes the stopped state. Where there is no object nothing is created: its absence is looked at once more.
+func (r *run) stillHeld(ctx context.Context, st sourceoffset.State) error {
+	if r.gen != 0 {
+		_, err := r.store.Write(ctx, st, r.gen, sourceoffset.StoppedFor(st.Stopped))
+		return err
+	}
+	gen, err := r.store.Generation(ctx)
+	if err == nil && gen != 0 {
+		return bucket.ErrLost
+	}
+	return err
 }
 
 // linger returns a context for what must still be done when ctx has ended: it lasts ReleaseTimeout longer.

@@ -371,8 +371,8 @@ func (r *run) checkBegin(ctx context.Context, p Producer, markerTopic string) er
 	case !ok:
 		return nil
 	case genesis:
-		return failed(Stopped, "there is no source offset object %s, and yet group %s holds the marker of transaction %d (%s) on topic %s: the object was deleted or RIFTLINE_STATE has changed; restore the object, or delete the group to publish everything once more",
-			r.store.URL(), r.store.Partition.TransactionalID(), m.Commits, m.ID, markerTopic)
+		return r.stop(ctx, r.st, fmt.Sprintf("there is no such object, and yet group %s holds the marker of transaction %d (%s) on topic %s: the object was deleted or RIFTLINE_STATE has changed; restore the object, or delete the group to publish everything once more",
+			r.store.Partition.TransactionalID(), m.Commits, m.ID, markerTopic))
 	case m.ID == r.st.Last:
 		return nil
 	}
