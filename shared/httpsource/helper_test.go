@@ -14,7 +14,7 @@ import (
 	"github.com/riftline/riftline/shared/secret"
 )
 
-const token = "RGAPI-11111111-2222-3333-4444-555555555555"
+const token = "RGAPI-00000000-1111-2222-3333-444444444444"
 
 // clock is a clock that moves only when somebody sleeps.
 type clock struct {
