@@ -79,11 +79,11 @@ func (e *examination) fromWorker(p properties, table []entry, name, workerKey st
 	}
 	m, ok := findIn([][]entry{table}, name)
 	if !ok || m.unknownIn != "" {
-		e.verdicts = append(e.verdicts, Verdict{Key: name, Value: secret.Mask(raw), From: env, Class: Unknown, Reason: "no client property that is known; it is not read"})
+		e.verdicts = append(e.verdicts, Verdict{Key: workerKey, Value: secret.Mask(raw), From: env, Class: Unknown, Reason: "no client property that is known; it is not read"})
 		e.warn(env, "is no client property that is known, and is not read", "take it out")
 		return
 	}
-	p[name] = e.judgeWorker(m.entry, name, env, raw)
+	p[name] = e.judgeWorker(m.entry, workerKey, env, raw)
 }
 
 // judgeWorker gives the verdict on a setting of the worker.
@@ -204,9 +204,15 @@ func (e *examination) readSASL(p properties, prefix string) SASL {
 // readLogin reads sasl.jaas.config. It is not ok when there is nothing to judge or something is wrong, which is then
 // reported.
 func (e *examination) readLogin(p properties, prefix, mechanism string) (login jaas, key string, ok bool) {
-	modules := map[string]string{"PLAIN": "PlainLoginModule", "SCRAM-SHA-256": "ScramLoginModule", "SCRAM-SHA-512": "ScramLoginModule", "OAUTHBEARER": "OAuthBearerLoginModule"}
-	want, known := modules[mechanism]
-	if !known {
+	var want string
+	switch mechanism {
+	case "PLAIN":
+		want = "PlainLoginModule"
+	case "SCRAM-SHA-256", "SCRAM-SHA-512":
+		want = "ScramLoginModule"
+	case "OAUTHBEARER":
+		want = "OAuthBearerLoginModule"
+	default:
 		return jaas{}, "", false
 	}
 	key = p.key("sasl.jaas.config", prefix+"sasl.jaas.config")

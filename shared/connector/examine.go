@@ -39,9 +39,7 @@ type examination struct {
 
 func (c Connector) examine(ctx context.Context, w Worker, r *secret.Resolver, o CheckOptions) *examination {
 	e := &examination{ctx: ctx, c: c, w: w, o: o, resolver: r, values: map[string]string{}, open: map[string]bool{}}
-	for _, note := range c.Notes {
-		e.problems = append(e.problems, note)
-	}
+	e.problems = append(e.problems, c.Notes...)
 	e.literal = simpleClass(strings.TrimSpace(c.Config["http.request.template.factory"])) == "NoTemplateFactory"
 	for _, key := range c.keys() {
 		e.judge(key)
@@ -114,6 +112,11 @@ func (e *examination) judge(key string) {
 	text, ok := e.value(m.entry, m.canonical, key, raw)
 	if ok && m.check != nil {
 		f := m.check(given{text: text, show: e.quoted(m.entry, raw, text), raw: raw, literal: e.literal})
+		if f.severity == Error && text == "" && e.c.overrides[key] && !m.required {
+			// The way to take a key of the file back, where an empty text means nothing by itself.
+			f = finding{class: Ignored, reason: "taken back by an override"}
+			delete(e.values, m.canonical)
+		}
 		v.Class, v.Reason = cmpClass(f.class, v.Class), cmpText(f.reason, v.Reason)
 		if f.severity != 0 {
 			e.add(Problem{Key: key, Severity: f.severity, Text: f.text, Suggestion: f.suggestion})
@@ -190,7 +193,7 @@ func (e *examination) resolveShaped(m entry, key, raw string) (string, bool) {
 
 // skipped keys are not resolved: the embedded bucket has no credentials.
 func (e *examination) skipped(canonical string) bool {
-	return e.o.Local && !e.o.RealBucket && strings.HasPrefix(canonical, "gcs.credentials.")
+	return e.o.Local && strings.HasPrefix(canonical, "gcs.credentials.")
 }
 
 // resolve replaces the references of raw. Without a resolver, or when one leads nowhere, it is not ok.

@@ -204,6 +204,24 @@ func TestOverrides(t *testing.T) {
 	}
 }
 
+func TestAnEmptyOverrideTakesAKeyBack(t *testing.T) {
+	c := read(t, infra+"challenger.json")
+	c.Config["riftline.dedupe"] = "timestamp"
+	c.Config["http.client.read.timeout.millis"] = "2000"
+	if _, problems := c.Explain(Worker{}, CheckOptions{}); len(problems.Errors()) != 1 {
+		t.Fatalf("%v", problems)
+	}
+	d := c.With(map[string]string{"riftline.dedupe": "", "http.client.read.timeout.millis": ""})
+	_, problems := d.Explain(Worker{}, CheckOptions{})
+	s, _ := d.Source(t.Context(), Worker{}, nil, CheckOptions{Local: true})
+	if len(problems.Errors()) != 0 || s.Client.ReadTimeout != defaultReadTimeout {
+		t.Errorf("%v, %v", s.Client.ReadTimeout, problems)
+	}
+	if _, problems := c.With(map[string]string{"riftline.dedupe": "", "kafka.topic": ""}).Explain(Worker{}, CheckOptions{}); len(problems.Errors()) != 1 {
+		t.Errorf("a key that has to be there can not be taken back: %v", problems)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, path := range []string{infra + "challenger.json", infra + "gcs-sink.json", "testdata/challenger-pasted.json", "testdata/challenger-rest.json", "testdata/gcs-sink-pasted.json", "testdata/five-mistakes.json"} {
 		data, err := os.ReadFile(path)

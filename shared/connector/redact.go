@@ -9,8 +9,6 @@ import (
 	"github.com/riftline/riftline/shared/secret"
 )
 
-const redacted = "[redacted]"
-
 // harmlessHeaders are those whose values are shown.
 var harmlessHeaders = map[string]bool{
 	"accept": true, "accept-charset": true, "accept-encoding": true, "accept-language": true, "cache-control": true,

@@ -218,7 +218,7 @@ func TestEverySinkSettingArrives(t *testing.T) {
 	if err != nil || !local.CredentialsJSON.Empty() {
 		t.Errorf("an embedded bucket's credentials are asked for: %v", err)
 	}
-	_, err = c.With(map[string]string{"gcs.credentials.json": "${gcpsecret:absent}"}).Sink(t.Context(), Worker{}, r, CheckOptions{Local: true, RealBucket: true})
+	_, err = c.With(map[string]string{"gcs.credentials.json": "${gcpsecret:absent}"}).Sink(t.Context(), worker, r, CheckOptions{})
 	if !errors.Is(err, secret.ErrNotFound) {
 		t.Errorf("a real bucket's credentials are not asked for: %v", err)
 	}

@@ -178,9 +178,9 @@ func (e *examination) topicCreation() *TopicCreation {
 		}
 		switch name {
 		case "partitions":
-			t.Partitions = int32(e.long(key)) //nolint:gosec // its check keeps it in range
+			t.Partitions = int32(e.long(key))
 		case "replication.factor":
-			t.Replication = int16(e.long(key)) //nolint:gosec // its check keeps it in range
+			t.Replication = int16(e.long(key))
 		default:
 			t.Configs[name] = value
 		}

@@ -172,7 +172,7 @@ func (e *examination) keystore(t *TLS, p properties, prefix string, name func(st
 		}
 		e.setPair(t, certificate.String(), key.String(), location.key)
 	case "PKCS12":
-		certificate, key, err := ReadPKCS12(data, p.get(prefix+"keystore.password"))
+		certificate, key, err := readPKCS12(data, p.get(prefix+"keystore.password"))
 		if err != nil {
 			e.fail(location.key, plainError(err), "check "+name("keystore.password"))
 			return
@@ -183,9 +183,9 @@ func (e *examination) keystore(t *TLS, p properties, prefix string, name func(st
 	}
 }
 
-// ReadPKCS12 reads a PKCS#12 file with a private key and its certificate chain (RFC 7292) and returns both as PEM texts,
+// readPKCS12 reads a PKCS#12 file with a private key and its certificate chain (RFC 7292) and returns both as PEM texts,
 // the chain leaf first. The error shows nothing of the file.
-func ReadPKCS12(data []byte, password string) (certificate string, key secret.Value, err error) {
+func readPKCS12(data []byte, password string) (certificate string, key secret.Value, err error) {
 	private, leaf, chain, err := pkcs12.DecodeChain(data, password)
 	if err != nil {
 		return "", secret.Value{}, fmt.Errorf("opening the PKCS#12 keystore: %w", err)

@@ -57,8 +57,6 @@ type CheckOptions struct {
 	// Worker makes Explain miss what a run takes from the worker's environment (brokers, schema registry): the
 	// environment is that of the run.
 	Worker bool
-	// RealBucket says, with Local, that the archive bucket is a real one: its credentials are resolved.
-	RealBucket bool
 }
 
 // The places of [Verdict.From] that are no environment name.
