@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -123,19 +124,19 @@ func (p *parser) number() string {
 }
 
 func (p *parser) string() string {
-	escaped, n := false, 1
-	for ; p.text[p.at+n] != '"'; n++ {
-		if p.text[p.at+n] == '\\' {
-			escaped = true
+	rest := p.text[p.at+1:]
+	n := strings.IndexByte(rest, '"')
+	if strings.IndexByte(rest[:n], '\\') < 0 {
+		p.at += n + len(`""`)
+		return rest[:n]
+	}
+	for n = 0; rest[n] != '"'; n++ {
+		if rest[n] == '\\' {
 			n++
 		}
 	}
-	literal := p.cut(n + 1)
-	if !escaped {
-		return literal[1 : len(literal)-1]
-	}
 	// The text is valid, so there is no error.
-	text, _ := jsontext.AppendUnquote(nil, literal)
+	text, _ := jsontext.AppendUnquote(nil, p.cut(n+len(`""`)))
 	return string(text)
 }
 

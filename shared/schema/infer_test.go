@@ -152,7 +152,7 @@ func TestAppendBodyDoesNotAllocate(t *testing.T) {
 		t.Fatal(err)
 	}
 	dst := make([]byte, 0, 1024)
-	if n := testing.AllocsPerRun(100, func() {
+	if n := testing.AllocsPerRun(2000, func() {
 		for _, e := range list {
 			if _, err := s.AppendBody(dst, e, stamp, polled); err != nil {
 				t.Fatal(err)
