@@ -5,8 +5,10 @@ import (
 	"encoding/base64"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -55,13 +57,18 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
+// writers are kept, as one takes a megabyte to set up.
+var writers = sync.Pool{New: func() any {
+	w, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed) // the level is a valid one
+	return w
+}}
+
 // Encode returns the object's content: the state as gzip-compressed JSON with its sum.
 func Encode(s State) ([]byte, error) {
+	zip := writers.Get().(*gzip.Writer)
+	defer writers.Put(zip)
 	var out bytes.Buffer
-	zip, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
-	if err != nil {
-		return nil, fmt.Errorf("compressing source offset object: %w", err)
-	}
+	zip.Reset(&out)
 	if _, err := zip.Write(appendState(nil, s)); err != nil {
 		return nil, fmt.Errorf("compressing source offset object: %w", err)
 	}
