@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -69,15 +71,36 @@ func (a *app) getenv(name string) string {
 	return ""
 }
 
-// logger writes warnings to stderr, and more of what happens with RIFTLINE_LOG_LEVEL.
+// logger writes warnings to stderr, each once; with RIFTLINE_LOG_LEVEL, all of what that level lets through.
 func (a *app) logger(ctx context.Context, scrub func(string) string) context.Context {
-	getenv := func(name string) string {
-		if v := a.getenv(name); v != "" || name != "RIFTLINE_LOG_LEVEL" {
-			return v
-		}
-		return "warn"
+	if a.getenv("RIFTLINE_LOG_LEVEL") != "" {
+		return logging.With(ctx, logging.FromEnv(a.err, a.getenv, scrub))
 	}
-	return logging.With(ctx, logging.FromEnv(a.err, getenv, scrub))
+	log := logging.New(a.err, logging.Options{Level: slog.LevelWarn, Scrub: scrub})
+	return logging.With(ctx, slog.New(&onceHandler{Handler: log.Handler(), said: &sync.Map{}}))
+}
+
+// onceHandler says each warning once: a run of many polls would repeat it at each.
+type onceHandler struct {
+	slog.Handler
+	said *sync.Map
+}
+
+func (h *onceHandler) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level == slog.LevelWarn {
+		if _, before := h.said.LoadOrStore(r.Message, true); before {
+			return nil
+		}
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h *onceHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &onceHandler{Handler: h.Handler.WithAttrs(attrs), said: h.said}
+}
+
+func (h *onceHandler) WithGroup(name string) slog.Handler {
+	return &onceHandler{Handler: h.Handler.WithGroup(name), said: h.said}
 }
 
 // execute runs one command line and returns its exit code.

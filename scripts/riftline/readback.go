@@ -289,9 +289,14 @@ func (t *part) records(o report.Object) []int {
 }
 
 // check compares the topic with the archive, object by object.
-func (b *readback) check(ctx context.Context, listPointer string) *report.Check {
+func (b *readback) check(ctx context.Context, r *report.Report, n int, listPointer string) *report.Check {
 	c := &report.Check{}
-	if err := b.topics(ctx); err != nil {
+	// An interrupted run has not seen what its last drain left.
+	err := b.list(ctx, r, n)
+	if err == nil {
+		err = b.topics(ctx)
+	}
+	if err != nil {
 		c.Error = err.Error()
 		return c
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"strconv"
 	"time"
 
 	secretmanager "cloud.google.com/go/secretmanager/apiv1"
@@ -150,15 +149,6 @@ func (s *session) files() (err error) {
 	case s.source.Name == s.sink.Name:
 		return usage("%s and %s are both named %s: give each connector a name of its own", s.o.source, s.o.sink, s.source.Name)
 	}
-	s.interval = s.o.interval
-	if s.interval < 0 {
-		s.interval = 0
-		if ms, err := strconv.Atoi(s.source.Config["http.timer.interval.millis"]); !s.o.simulate && err == nil && ms > 0 {
-			s.interval = time.Duration(ms) * time.Millisecond
-		} else if !s.o.simulate {
-			s.interval = time.Minute
-		}
-	}
 	return nil
 }
 
@@ -223,6 +213,13 @@ func (s *session) check(ctx context.Context) (connector.Sink, error) {
 	sink, err := s.env.Connector(ctx, s.sink.Name)
 	if err != nil {
 		return connector.Sink{}, &failure{exitUsage, err}
+	}
+	s.source, s.sink = source, sink
+	if s.interval = s.o.interval; s.interval < 0 {
+		s.interval = 0
+		if !s.o.simulate {
+			s.interval = source.Interval()
+		}
 	}
 	_, sourceErr := source.Source(ctx, s.env.Worker, s.env.Secrets, check)
 	typed, sinkErr := sink.Sink(ctx, s.env.Worker, s.env.Secrets, check)
@@ -386,7 +383,11 @@ func (s *session) finish(ctx context.Context) error {
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
 	}
-	s.report.Check = s.read.check(ctx, s.source.Config["http.response.list.pointer"])
+	last := 0
+	if n := len(s.report.Polls); n > 0 {
+		last = s.report.Polls[n-1].Number
+	}
+	s.report.Check = s.read.check(ctx, s.report, last, s.source.Config["http.response.list.pointer"])
 	if s.report.Check.Error != "" {
 		s.report.Check.Error = s.env.Secrets.Scrub(s.report.Check.Error)
 		s.worst(exitTransient)
