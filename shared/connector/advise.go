@@ -164,7 +164,7 @@ func (e *examination) adviseSink() {
 		e.fail("topics", "is missing", "the topics that are archived, separated by commas")
 	}
 	if n := e.int("flush.size"); n > 0 && n < 100 {
-		// What a ladder of 300 players changes in a day, polled every minute: measured on recorded answers.
+		// An example of a day that a reader can relate to his own; nothing is computed from it but this message.
 		const records, days = 2400, 30
 		objects := (records + n - 1) / n
 		cost := float64(objects*days) / 1000 * dollarsPerThousandInserts

@@ -291,7 +291,7 @@ func (e *examination) required() {
 	for _, table := range tableOf(e.c.Kind) {
 		for _, m := range table {
 			if _, ok := e.c.Config[m.key]; m.required && (!ok || strings.TrimSpace(e.c.Config[m.key]) == "") && !slices.ContainsFunc(e.problems, func(p Problem) bool { return p.Key == m.key && p.Severity == Error }) {
-				e.fail(m.key, "is missing", m.reason)
+				e.fail(m.key, "is missing", "write it: "+m.reason)
 			}
 		}
 	}

@@ -47,6 +47,7 @@ type Source struct {
 
 // Request is how the API is asked.
 type Request struct {
+	// URL may hold a credential in its query, so it is never written whole.
 	URL string
 	// Method is GET, HEAD, POST, PUT or PATCH.
 	Method string

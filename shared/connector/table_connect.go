@@ -7,7 +7,7 @@ var connectKeys = []entry{
 	{key: "value.converter.*", class: Unknown, sub: converterKeys},
 	{key: "header.converter", class: Ignored, reason: "records have no headers of the user's"},
 	{key: "header.converter.*", class: Ignored, reason: "records have no headers of the user's"},
-	{key: "transforms", class: Refused, reason: "would change every record", check: always("transformations would change every record, and are not built", "take it out, and shape the data where it is read")},
+	{key: "transforms", class: Refused, reason: "would change every record", check: always("would change every record, and is not built", "take it out, and shape the data where it is read")},
 	{key: "transforms.*", class: Refused, reason: "would change every record", check: always("belongs to transforms, which are not built", "take it out")},
 	{key: "predicates", class: Refused, reason: "belongs to transforms", check: always("belongs to transforms, which are not built", "take it out")},
 	{key: "predicates.*", class: Refused, reason: "belongs to transforms", check: always("belongs to transforms, which are not built", "take it out")},
