@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"strconv"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/riftline/riftline/functions/environment"
 	"github.com/riftline/riftline/shared/drain"
+	"github.com/riftline/riftline/shared/logging"
 )
 
 // stopWithin is how long a drain may take to end after SIGTERM. Cloud Run sends SIGKILL after 10 s.
@@ -63,7 +65,7 @@ func run(ctx context.Context, args, environ []string, signals <-chan os.Signal, 
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	env.DrainDeps.Stop = stopOn(ctx, signals, cancel)
+	env.DrainDeps.Stop = stopOn(env.WithLog(ctx), signals, cancel)
 	summary, _ := env.Drain(ctx, name, task, tasks)
 	// All clients are idle by now; what closing them says changes nothing.
 	_ = env.Close()
@@ -79,8 +81,9 @@ func stopOn(ctx context.Context, signals <-chan os.Signal, cancel context.Cancel
 		select {
 		case <-ctx.Done():
 			return
-		case <-signals:
+		case s := <-signals:
 			close(stop)
+			logging.From(ctx).WarnContext(ctx, "stopping: no new plan is made, the one in flight is finished", slog.String("signal", s.String()))
 		}
 		t := time.NewTimer(stopWithin)
 		defer t.Stop()

@@ -132,7 +132,7 @@ func TestNullValuesThatAreIgnoredAreRecorded(t *testing.T) {
 	w := newWorld(t, 1)
 	w.produce(0, 0, 1, 0, 0, 1, 1, 1, 0)
 	w.sink.NullIgnore = true
-	d, _ := mortal(w.deps(), 2) // the head's birth and the plan
+	d, _ := mortal(w.deps(), 3) // birth, commit, plan
 	w.drainAny(w.sink, d)
 	h := w.head(0)
 	if h.Plan == nil || len(h.Plan.Skipped) != 3 || h.Plan.Skipped[1] != (Range{2, 3}) {

@@ -21,7 +21,11 @@ func (p *partition) genesis(ctx context.Context) error {
 		return err
 	}
 	if err := p.nothingThere(ctx, start); err != nil {
-		return err
+		// They may be those of a run that created the head since it was looked for.
+		if found, again := p.load(ctx); again != nil || !found {
+			return errors.Join(err, again)
+		}
+		return nil
 	}
 	step.Reached(ctx, stepGenesis)
 	h := Head{

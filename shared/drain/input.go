@@ -84,8 +84,21 @@ func (p *partition) ending(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("draining %s/%d: %w", p.topic.Name, p.number, context.Cause(ctx))
 	}
+	if p.interrupted() {
+		return errInterrupted
+	}
 	if p.soft.Err() != nil {
 		return context.Cause(p.soft)
 	}
 	return nil
+}
+
+// interrupted says whether the drain was told to stop.
+func (p *partition) interrupted() bool {
+	select {
+	case <-p.deps.Stop:
+		return true
+	default:
+		return false
+	}
 }

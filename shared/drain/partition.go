@@ -199,6 +199,10 @@ func (p *partition) drain(ctx context.Context, from int64) error {
 			return err
 		}
 		step.Reached(ctx, stepAssigned)
+		if p.interrupted() {
+			b.cancel()
+			return errInterrupted
+		}
 		if len(b.files) > 0 {
 			if err := p.write(ctx, b); err != nil {
 				return err
@@ -217,9 +221,9 @@ func (p *partition) drain(ctx context.Context, from int64) error {
 }
 
 // closeHead writes the head without a plan, so that the next drain has nothing to check. Another run that was first has
-// done better; any other failure costs the next drain that check, no more.
+// done better; any other failure costs the next drain that check, no more. A plan that is not durable stays.
 func (p *partition) closeHead(ctx context.Context) {
-	if p.head.Plan == nil && p.head.Frontier == p.frontier {
+	if p.head.Plan == nil && p.head.Frontier == p.frontier || p.head.Plan != nil && p.frontier < p.head.Plan.Next {
 		return
 	}
 	step.Reached(ctx, stepClosing)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/riftline/riftline/shared/kafka"
@@ -243,6 +244,7 @@ func TestTopicIsRecreated(t *testing.T) {
 	if err := w.cluster.CreateTopic(topicName, 1, nil); err != nil {
 		t.Fatal(err)
 	}
+	w.connect()
 	w.produce(0, repeat(1, 6)...)
 	sum := w.drain(Stopped)
 	wantText(t, sum.Partitions[0].Stopped, "created again", "topics.dir")
@@ -295,7 +297,7 @@ func TestAnotherSinkIsRunning(t *testing.T) {
 	}
 	w.wantNames()
 	member.Close()
-	if _, err := w.cluster.WaitGroupStable(w.ctx, w.sink.Group(), 0); err != nil {
+	if _, err := w.cluster.WaitGroupInfo(w.ctx, w.sink.Group(), func(g *kfake.GroupInfo) bool { return g == nil || len(g.Members) == 0 }); err != nil {
 		t.Fatal(err)
 	}
 	w.drain(Drained)

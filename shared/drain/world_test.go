@@ -18,6 +18,7 @@ import (
 
 	"github.com/hamba/avro/v2/ocf"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -90,15 +91,10 @@ func newWorld(t *testing.T, partitions int32) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
-	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
 	ctx, cancel := context.WithTimeout(logging.With(t.Context(), logging.New(t.Output(), logging.Options{})), 2*time.Minute)
 	t.Cleanup(cancel)
 	w := &world{
-		t: t, ctx: ctx, cluster: cluster, server: server, kgo: client, admin: kadm.NewClient(client),
+		t: t, ctx: ctx, cluster: cluster, server: server,
 		schemas: &registry{texts: map[int]string{1: schema1, 2: schema2}}, committed: map[int64]bool{},
 		sink: connector.Sink{
 			Name: sinkName, Topics: []string{topicName}, Bucket: archiveBucket, TopicsDir: "topics", DirectoryDelim: "/", FileDelim: "+", ZeroPad: 10,
@@ -106,8 +102,20 @@ func newWorld(t *testing.T, partitions int32) *world {
 			ValueConverter: connector.AvroConverter, Kafka: connector.Kafka{Brokers: cluster.ListenAddrs(), Protocol: "PLAINTEXT", ClientID: "test"},
 		},
 	}
+	w.connect()
 	w.archive, w.state = w.bucket(archiveBucket), w.bucket(stateBucket)
 	return w
+}
+
+// connect makes the client that writes records; a topic that was made again needs a new one.
+func (w *world) connect() {
+	w.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(client.Close)
+	w.kgo, w.admin = client, kadm.NewClient(client)
 }
 
 func (w *world) bucket(name string) *bucket.Bucket {
@@ -407,7 +415,7 @@ func (w *world) verifyPartition(partition int32, where map[int64]string, missing
 func (w *world) lag(partition int32) int64 {
 	w.t.Helper()
 	offsets, err := w.admin.FetchOffsets(w.ctx, w.sink.Group())
-	if err != nil {
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		w.t.Fatal(err)
 	}
 	ends, err := w.admin.ListCommittedOffsets(w.ctx, topicName)
@@ -553,8 +561,8 @@ func killedEverywhere(t *testing.T, partitions int32, before func(*world), after
 			d, l := mortal(w.deps(), changes)
 			_, err := Run(w.ctx, w.sink, d)
 			alive = l.left.Load() >= 0
-			if alive != (err == nil) {
-				t.Fatalf("%d changes are left and the error is %v", l.left.Load(), err)
+			if alive && err != nil {
+				t.Fatal(err)
 			}
 			s := after(w)
 			sum := w.drainAny(s, w.deps())
