@@ -40,6 +40,8 @@ type Resolver struct {
 
 	mu    sync.Mutex
 	cache map[Reference]held
+	// credentials are the references that were resolved as credentials.
+	credentials map[Reference]bool
 
 	hidden   sync.Mutex
 	known    map[string]bool
@@ -53,7 +55,7 @@ type held struct {
 
 // NewResolver returns a resolver with the given readers, by provider name ([GCPSecret], [Env], [File], [Dir]).
 func NewResolver(readers map[string]Reader) *Resolver {
-	return &Resolver{readers: readers, now: time.Now, cache: map[Reference]held{}, known: map[string]bool{}}
+	return &Resolver{readers: readers, now: time.Now, cache: map[Reference]held{}, credentials: map[Reference]bool{}, known: map[string]bool{}}
 }
 
 // Resolve replaces every reference of s and makes Scrub hide what they lead to. A text without references is returned
@@ -85,6 +87,9 @@ func (r *Resolver) resolve(ctx context.Context, s string, hide func(Reference) b
 			continue
 		}
 		if hide(p.reference) {
+			r.mu.Lock()
+			r.credentials[p.reference] = true
+			r.mu.Unlock()
 			r.Hide(value)
 		}
 		b.WriteString(value)
@@ -96,7 +101,8 @@ func (r *Resolver) resolve(ctx context.Context, s string, hide func(Reference) b
 }
 
 // Refresh reads the references of s once more, past the cache, and reports whether one of them leads to something else
-// than before (or was not held before). The new values are what Resolve gives from now on.
+// than before (or was not held before). The new values are what Resolve gives from now on; Scrub hides those of
+// references that were resolved as credentials, and the old ones still.
 func (r *Resolver) Refresh(ctx context.Context, s string) (changed bool, err error) {
 	var errs []error
 	seen := map[Reference]bool{}
@@ -107,14 +113,16 @@ func (r *Resolver) Refresh(ctx context.Context, s string) (changed bool, err err
 		seen[ref] = true
 		r.mu.Lock()
 		before, had := r.cache[ref]
+		credential := r.credentials[ref] || ref.Provider == GCPSecret
 		r.mu.Unlock()
 		value, err := r.read(ctx, "refresh ", ref)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		// Whether this reference is a credential is not known here, so it is taken for one.
-		r.Hide(value)
+		if credential {
+			r.Hide(value)
+		}
 		changed = changed || !had || before.value != value
 	}
 	return changed, errors.Join(errs...)

@@ -310,8 +310,17 @@ func TestResolvePlainHidesOnlySecretManager(t *testing.T) {
 	if _, err := r.ResolvePlain(t.Context(), "${env:bucket} ${gcpsecret:key}"); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := r.Refresh(t.Context(), "${env:bucket} ${gcpsecret:key}"); err != nil {
+		t.Fatal(err)
+	}
 	if got := r.Scrub("value-bucket value-key"); got != "value-bucket [redacted]" {
 		t.Errorf("got %q", got)
+	}
+	if _, err := r.Resolve(t.Context(), "${env:bucket}"); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Scrub("value-bucket"); got != "[redacted]" {
+		t.Errorf("resolved as a credential later: %q", got)
 	}
 }
 
