@@ -193,7 +193,7 @@ func (c *client) topics(ctx context.Context, names ...string) (map[string]Topic,
 	err := again(ctx, func() (bool, error) {
 		resp, err := request[*kmsg.MetadataResponse](ctx, c, req)
 		if err != nil {
-			return false, err
+			return notYet(err), err
 		}
 		for _, t := range resp.Topics {
 			if t.Topic == nil {
@@ -288,7 +288,7 @@ func (c *client) offsets(ctx context.Context, group string, topic Topic, partiti
 		clear(found)
 		resp, err := request[*kmsg.OffsetFetchResponse](ctx, c, req)
 		if err != nil {
-			return false, err
+			return notYet(err), err
 		}
 		for _, g := range resp.Groups {
 			switch err := kerr.ErrorForCode(g.ErrorCode); {
@@ -321,7 +321,8 @@ func (c *client) offsets(ctx context.Context, group string, topic Topic, partiti
 	return found, nil
 }
 
-// notYet reports whether a broker asks for patience.
+// notYet reports whether a broker asks for patience: a new broker, for one, makes the topics of its coordinators only
+// when it is first asked for them.
 func notYet(err error) bool {
 	return kerr.IsRetriable(err) || errors.Is(err, kerr.UnstableOffsetCommit) || errors.Is(err, kerr.ConcurrentTransactions)
 }

@@ -100,7 +100,7 @@ func (c *Consumer) describeClassic(ctx context.Context) (state string, members [
 	err = again(ctx, func() (bool, error) {
 		resp, err := request[*kmsg.DescribeGroupsResponse](ctx, c.client, req)
 		if err != nil {
-			return false, err
+			return notYet(err), err
 		}
 		for _, g := range resp.Groups {
 			switch err := kerr.ErrorForCode(g.ErrorCode); {
@@ -137,7 +137,7 @@ func (c *Consumer) describeNew(ctx context.Context) (state string, members []str
 		}
 		resp, err := request[*kmsg.ConsumerGroupDescribeResponse](ctx, c.client, req)
 		if err != nil {
-			return false, err
+			return notYet(err), err
 		}
 		for _, g := range resp.Groups {
 			switch err := kerr.ErrorForCode(g.ErrorCode); {
@@ -191,7 +191,7 @@ func (c *Consumer) Commit(ctx context.Context, topic string, topicID [16]byte, p
 	err := again(ctx, func() (bool, error) {
 		resp, err := request[*kmsg.OffsetCommitResponse](ctx, c.client, req)
 		if err != nil {
-			return false, err
+			return notYet(err), err
 		}
 		answered := 0
 		for _, t := range resp.Topics {

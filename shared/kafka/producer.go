@@ -131,7 +131,12 @@ func (p *Producer) Fence(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("taking over transactional id %s: %w", p.id, err)
 	}
-	pid, epoch, err := k.ProducerID(ctx)
+	var pid int64
+	var epoch int16
+	err = again(ctx, func() (bool, error) {
+		pid, epoch, err = k.ProducerID(ctx)
+		return notYet(err), err
+	})
 	if err != nil || pid < 0 {
 		p.client.reset()
 		return fmt.Errorf("taking over transactional id %s: %w", p.id, refusal(err))
@@ -280,7 +285,7 @@ func (p *Producer) mark(ctx context.Context, topic Topic, m Marker) error {
 	err := again(ctx, func() (bool, error) {
 		resp, err := request[*kmsg.AddOffsetsToTxnResponse](ctx, p.client, add)
 		if err != nil {
-			return false, err
+			return notYet(err), err
 		}
 		err = kerr.ErrorForCode(resp.ErrorCode)
 		return notYet(err), err
@@ -300,7 +305,7 @@ func (p *Producer) mark(ctx context.Context, topic Topic, m Marker) error {
 	err = again(ctx, func() (bool, error) {
 		resp, err := request[*kmsg.TxnOffsetCommitResponse](ctx, p.client, commit)
 		if err != nil {
-			return false, err
+			return notYet(err), err
 		}
 		answered := 0
 		for _, t := range resp.Topics {
