@@ -31,8 +31,8 @@ func Read(environ []string) (*Environment, error) {
 		files:         map[string]held{},
 	}
 	errs := []error{
-		e.readDeadline(vars["RIFTLINE_DEADLINE"]),
-		e.readMargin(vars["RIFTLINE_INTENT_MARGIN"]),
+		readDuration("RIFTLINE_DEADLINE", vars, &e.Deadline),
+		readDuration("RIFTLINE_INTENT_MARGIN", vars, &e.PollDeps.UntilMargin),
 		e.readOverrides(vars["RIFTLINE_OVERRIDES"]),
 		e.readResolve(vars["RIFTLINE_RESOLVE"]),
 		e.readPush(vars["RIFTLINE_AUDIENCE"], vars["RIFTLINE_INVOKERS"]),
@@ -73,28 +73,16 @@ func isBucket(url string) bool {
 	return ok && name != ""
 }
 
-func (e *Environment) readDeadline(text string) error {
+func readDuration(name string, vars map[string]string, to *time.Duration) error {
+	text := vars[name]
 	if text == "" {
 		return nil
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 {
-		return fmt.Errorf("RIFTLINE_DEADLINE=%q is no duration such as 60s or 10m", text)
+		return fmt.Errorf("%s=%q is no duration such as 60s or 10m", name, text)
 	}
-	e.Deadline = d
-	return nil
-}
-
-// readMargin reads how long after its deadline a run's intent is left alone by other runs.
-func (e *Environment) readMargin(text string) error {
-	if text == "" {
-		return nil
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil || d <= 0 {
-		return fmt.Errorf("RIFTLINE_INTENT_MARGIN=%q is no duration such as 30s", text)
-	}
-	e.PollDeps.UntilMargin = d
+	*to = d
 	return nil
 }
 

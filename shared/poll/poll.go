@@ -31,6 +31,7 @@ type Registry interface {
 type Producer interface {
 	Topic(ctx context.Context, name string) (kafka.Topic, error)
 	CreateTopic(ctx context.Context, name string, c connector.TopicCreation) (kafka.Topic, error)
+	AutoCreateTopic(ctx context.Context, name string) (kafka.Topic, error)
 	Fence(ctx context.Context) error
 	Marker(ctx context.Context, topic string) (kafka.Marker, bool, error)
 	Publish(ctx context.Context, records []*kgo.Record, markerTopic kafka.Topic, m kafka.Marker, until time.Time) error

@@ -359,7 +359,7 @@ func TestTopicIsCreatedWhereThatIsAllowed(t *testing.T) {
 	w.missing = true
 	w.serve("a=A")
 	s := w.undisturbed(t, Refused)
-	if !strings.Contains(s.Error, "kafka-topics.sh --bootstrap-server broker:9092 --create --topic ladder") {
+	if !strings.Contains(s.Error, "kafka-topics.sh --create --topic ladder") {
 		t.Errorf("says %q", s.Error)
 	}
 	if w.generation != 0 {
@@ -369,6 +369,12 @@ func TestTopicIsCreatedWhereThatIsAllowed(t *testing.T) {
 		s.TopicCreation = &connector.TopicCreation{Partitions: 1, Replication: 1}
 	})
 
+	t.Run("by the broker", func(t *testing.T) {
+		w := newWorld(t)
+		w.missing, w.automatic = true, true
+		w.serve("a=A")
+		w.undisturbed(t, Published)
+	})
 	t.Run("not again when it was deleted", func(t *testing.T) {
 		w.missing = true
 		w.serve("a=B")

@@ -60,7 +60,7 @@ func (r *run) announceFirst(ctx context.Context, markerTopic kafka.Topic, b batc
 		}
 		if errors.Is(err, bucket.ErrUnknown) || ctx.Err() != nil {
 			r.settled = false
-			r.takeBack(ctx, p.id)
+			return r.takeBack(ctx, p.id, fmt.Errorf("announcing the changes: %w", err))
 		}
 		return fmt.Errorf("announcing the changes: %w", err)
 	}
@@ -80,8 +80,7 @@ func (r *run) announceNext(ctx context.Context, markerTopic kafka.Topic, p part)
 	case errors.Is(err, bucket.ErrLost):
 		return leave("it settled the part that was published")
 	case err != nil:
-		r.takeBack(ctx, p.id)
-		return fmt.Errorf("announcing the next part: %w", err)
+		return r.takeBack(ctx, p.id, fmt.Errorf("announcing the next part: %w", err))
 	}
 	r.st, r.gen = st, gen
 	step.Reached(ctx, "poll.5.intent")
@@ -93,15 +92,13 @@ func (r *run) announceNext(ctx context.Context, markerTopic kafka.Topic, p part)
 func (r *run) fence(ctx context.Context, markerTopic kafka.Topic) error {
 	if !r.fenced {
 		if err := r.producer.Fence(ctx); err != nil {
-			r.release(ctx)
-			return fmt.Errorf("taking over transactional id %s: %w", r.store.Partition.TransactionalID(), err)
+			return r.release(ctx, fmt.Errorf("taking over transactional id %s: %w", r.store.Partition.TransactionalID(), err))
 		}
 		r.fenced = true
 		step.Reached(ctx, "poll.6.fenced")
 		gen, err := r.store.Generation(ctx)
 		if err != nil {
-			r.release(ctx)
-			return fmt.Errorf("looking again: %w", err)
+			return r.release(ctx, fmt.Errorf("looking again: %w", err))
 		}
 		if gen != r.gen {
 			return leave("it took over the intent of this run, which had been left behind")
@@ -110,8 +107,7 @@ func (r *run) fence(ctx context.Context, markerTopic kafka.Topic) error {
 	}
 	m, ok, err := r.producer.Marker(ctx, markerTopic.Name)
 	if err != nil {
-		r.release(ctx)
-		return fmt.Errorf("checking the marker of group %s: %w", r.store.Partition.TransactionalID(), err)
+		return r.release(ctx, fmt.Errorf("checking the marker of group %s: %w", r.store.Partition.TransactionalID(), err))
 	}
 	if ok && m.ID != r.st.Last {
 		return r.stop(ctx, r.st.Released(), fmt.Sprintf("group %s holds the marker %s on topic %s, and the source offset object knows of %s: the object was restored or replaced by hand",
@@ -133,8 +129,7 @@ func (r *run) transact(ctx context.Context, markerTopic kafka.Topic, p part) err
 	// outcome is not known.
 	if errors.Is(err, kafka.ErrNotCommitted) && !errors.Is(err, kafka.ErrUnknownOutcome) {
 		r.closeProducer()
-		r.release(ctx)
-		return fmt.Errorf("publishing %d records: %w", len(p.records), err)
+		return r.release(ctx, fmt.Errorf("publishing %d records: %w", len(p.records), err))
 	}
 	r.unsettled = p.id
 	return fmt.Errorf("publishing %d records: %w", len(p.records), err)
@@ -170,30 +165,34 @@ func (r *run) close(ctx context.Context) {
 	step.Reached(ctx, "poll.10.closed")
 }
 
-// release takes back an intent that can never commit, also when the run's own context has ended.
-func (r *run) release(ctx context.Context) {
+// release takes back an intent that can never commit because of cause, also when the run's own context has ended. It
+// returns how the run ends: by its cause, or because another run has taken the intent over, which explains the cause.
+func (r *run) release(ctx context.Context, cause error) error {
 	ctx, cancel := r.linger(ctx)
 	defer cancel()
 	step.Reached(ctx, "poll.release.begin")
-	st := r.st.Released()
+	id, st := r.st.Intent.ID, r.st.Released()
 	gen, err := r.store.Write(ctx, st, r.gen, sourceoffset.Settled(st.Last))
-	if err != nil {
-		r.log.WarnContext(ctx, "taking back the intent did not succeed; the next poll settles it",
-			slog.String("intent", r.st.Intent.ID), slog.Any("error", err))
-		return
+	switch {
+	case errors.Is(err, bucket.ErrLost):
+		return leave(fmt.Sprintf("it took over the intent of this run (%v)", cause))
+	case err != nil:
+		r.log.WarnContext(ctx, "taking back the intent did not succeed; the next poll settles it", slog.String("intent", id), slog.Any("error", err))
+		return cause
 	}
 	r.st, r.gen = st, gen
 	step.Reached(ctx, "poll.release.written")
+	return cause
 }
 
 // takeBack releases an intent whose write has an unknown outcome: if it is there, and nobody claimed it, it goes.
-func (r *run) takeBack(ctx context.Context, id string) {
+func (r *run) takeBack(ctx context.Context, id string, cause error) error {
 	linger, cancel := r.linger(ctx)
 	defer cancel()
 	st, gen, err := r.store.Load(linger)
 	if err != nil || !sourceoffset.OwnIntent(id)(st) {
-		return
+		return cause
 	}
 	r.st, r.gen = st, gen
-	r.release(ctx)
+	return r.release(ctx, cause)
 }

@@ -388,23 +388,21 @@ func (r *run) topic(ctx context.Context, p Producer) (kafka.Topic, error) {
 	if r.st.TopicID != [16]byte{} {
 		return topic, failed(Refused, "%w, although %d transactions were published to it: nothing was published", err, r.st.Commits)
 	}
-	if r.s.TopicCreation == nil {
-		return topic, failed(Refused, "%w; create it with: kafka-topics.sh --bootstrap-server %s --create --topic %s --partitions 1 --replication-factor 3 (or set topic.creation.default.partitions and topic.creation.default.replication.factor)",
-			err, firstOf(r.s.Kafka.Brokers, "BROKER"), r.s.Topic)
+	how := "topic.creation.default.* says"
+	if r.s.TopicCreation != nil {
+		topic, err = p.CreateTopic(ctx, r.s.Topic, *r.s.TopicCreation)
+	} else {
+		how = "the broker's auto.create.topics.enable says"
+		topic, err = p.AutoCreateTopic(ctx, r.s.Topic)
 	}
-	topic, err = p.CreateTopic(ctx, r.s.Topic, *r.s.TopicCreation)
+	if errors.Is(err, kafka.ErrTopicMissing) {
+		return topic, failed(Refused, "%w; or set topic.creation.default.partitions and topic.creation.default.replication.factor", err)
+	}
 	if err != nil {
-		return topic, fmt.Errorf("creating topic %s as topic.creation.default.* says: %w", r.s.Topic, err)
+		return topic, fmt.Errorf("creating topic %s as %s: %w", r.s.Topic, how, err)
 	}
-	r.log.InfoContext(ctx, "created the topic", slog.String("topic", topic.Name), slog.Int("partitions", int(topic.Partitions)))
+	r.log.InfoContext(ctx, "created the topic as "+how, slog.String("topic", topic.Name), slog.Int("partitions", int(topic.Partitions)))
 	return topic, nil
-}
-
-func firstOf(list []string, otherwise string) string {
-	if len(list) == 0 {
-		return otherwise
-	}
-	return list[0]
 }
 
 // finish makes the summary of a run that ended with err.

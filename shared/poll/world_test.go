@@ -43,10 +43,12 @@ type world struct {
 	// The broker.
 	topic   kafka.Topic
 	missing bool
-	epoch   int
-	marker  kafka.Marker
-	marked  bool
-	log     []published
+	// automatic is auto.create.topics.enable.
+	automatic bool
+	epoch     int
+	marker    kafka.Marker
+	marked    bool
+	log       []published
 	// forgotten is true when the topic no longer reaches back to its beginning.
 	forgotten bool
 	// late is a commit that was asked for and that the broker has not carried out yet.
@@ -300,6 +302,18 @@ func (c *client) CreateTopic(_ context.Context, name string, _ connector.TopicCr
 		c.p.w.missing = false
 		t = c.p.w.topic
 		t.Name = name
+		return nil
+	})
+	return t, err
+}
+
+func (c *client) AutoCreateTopic(_ context.Context, name string) (t kafka.Topic, err error) {
+	err = c.p.do("autocreate", func() error {
+		if !c.p.w.automatic {
+			return fmt.Errorf("%w: %s; create it with: kafka-topics.sh --create --topic %s", kafka.ErrTopicMissing, name, name)
+		}
+		c.p.w.missing = false
+		t = c.p.w.topic
 		return nil
 	})
 	return t, err
