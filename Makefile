@@ -8,7 +8,7 @@ unit = $(shell go list ./... | grep -v -e /scripts/check -e /scripts/e2e)
 race = $(shell command -v "$$(go env CC)" >/dev/null && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
 gotest = RIFTLINE_RACE='$(race)' go run ./scripts/gotest
 
-.PHONY: help run run-real test test-unit test-check test-e2e test-long bench lint fmt build clean
+.PHONY: help run run-real test test-unit test-check test-e2e test-long figures bench lint fmt build clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test-long: ## Everything that takes longer: repeated runs, each broker version, 
 	$(gotest) $(race) -p 2 -shuffle=on -count=3 -timeout 60m $(unit)
 	RIFTLINE_LONG=1 $(gotest) -p 1 -count=1 -parallel 6 -timeout 90m ./scripts/e2e
 	scripts/fuzz.sh 30s
+
+figures: ## Measure sizes, starts and memory of the binaries
+	RIFTLINE_FIGURES=1 go test -count=1 -v -run TestFigures -timeout 20m ./scripts/e2e
 
 bench: ## Benchmarks
 	go test -run '^$$' -bench . -benchmem -p 1 $(unit)

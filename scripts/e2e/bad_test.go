@@ -128,7 +128,7 @@ func TestEmptyLadderBetweenSeasons(t *testing.T) {
 	p.api.ladder(ladder1)
 	poller := p.poller()
 	poller.mustPoll(p.source, poll.Published)
-	p.api.ladder(nil)
+	p.api.ladder([]entry{})
 	poller.mustPoll(p.source, poll.NothingNew)
 	p.api.answer(200, "application/json", []byte(`{"entries":[]}`))
 	poller.mustPoll(p.source, poll.NothingNew)

@@ -113,7 +113,7 @@ func TestLocalRunOnARealBroker(t *testing.T) {
 		t.Fatalf("the report counts %d records, %d archived", records, archived)
 	}
 	out := kafkaTool(t, "console-consumer", "--bootstrap-server", p.bootstrap, "--topic", p.topic, "--from-beginning",
-		"--isolation-level", "read_committed", "--formatter-property", "print.key=true", "--formatter-property", "print.value=false",
+		"--isolation-level", "read_committed", "--property", "print.key=true", "--property", "print.value=false",
 		"--max-messages", fmt.Sprint(records), "--timeout-ms", "60000")
 	if got := strings.Count(out, "\n"); got != records {
 		t.Errorf("kafka-console-consumer counts %d records, the report %d", got, records)
