@@ -18,7 +18,7 @@ import (
 )
 
 // simulatedPolls is how many polls show what there is to see.
-const simulatedPolls = 5
+const simulatedPolls = 6
 
 type runOptions struct {
 	source, sink string
@@ -70,7 +70,7 @@ A failed poll does not end the run; the exit code is the worst of all polls and 
 	f := c.Flags()
 	f.StringVar(&o.source, "source", "", "the HTTP source's connector `FILE`")
 	f.StringVar(&o.sink, "sink", "", "the GCS sink's connector `FILE`")
-	f.IntVar(&o.polls, "polls", 1, "how many `TIMES` to poll (5 with --simulate)")
+	f.IntVar(&o.polls, "polls", 1, "how many `TIMES` to poll (6 with --simulate)")
 	f.DurationVar(&o.interval, "interval", 0, "how long to wait between polls (http.timer.interval.millis of the source; none with --simulate)")
 	f.StringVar(&o.out, "out", ".riftline", "the `FOLDER` that keeps everything")
 	f.BoolVar(&o.simulate, "simulate", false, "put a simulated Riot API behind the source's URL")

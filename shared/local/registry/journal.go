@@ -48,7 +48,8 @@ func openJournal(name string, replay func(change) error) (*journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the registry's journal: %w", err)
 	}
-	if err := f.Truncate(int64(whole)); err == nil {
+	err = f.Truncate(int64(whole))
+	if err == nil {
 		_, err = f.Seek(0, io.SeekEnd)
 	}
 	if err != nil {
