@@ -399,13 +399,14 @@ func TestAWriteLandsLate(t *testing.T) {
 	}
 }
 
-func TestHeadIsThrottledTenTimes(t *testing.T) {
+func TestHeadIsThrottled(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 4)...)
 	w.drain(Drained)
 	w.produce(0, repeat(1, 4)...)
 	w.inserts(stateBucket, func(n int) gcs.Fault {
-		if n <= 2 {
+		if n <= 3 {
 			return gcs.Fault{Before: http.StatusTooManyRequests}
 		}
 		return gcs.Fault{}
@@ -416,6 +417,7 @@ func TestHeadIsThrottledTenTimes(t *testing.T) {
 
 // TestHeadIsThrottledAndACompetitorWins: the 429 hides that another run was first.
 func TestHeadIsThrottledAndACompetitorWins(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 4)...)
 	w.drain(Drained)
@@ -687,6 +689,7 @@ func TestTakeOver(t *testing.T) {
 
 // TestGenesisListsAllPages: an object in the way may be far down the listing.
 func TestListingFails(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, 1)
 	w.server.Intercept(func(r gcs.Request) gcs.Fault {

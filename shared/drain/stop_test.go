@@ -212,6 +212,7 @@ func TestHeadCannotBeRead(t *testing.T) {
 		"a read that says absent while a listing shows it": {gcs.Fault{Before: http.StatusNotFound}, Failed},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, 1)
 			w.produce(0, repeat(1, 4)...)
 			w.drain(Drained)
