@@ -157,7 +157,7 @@ func (c *client) explain(ctx context.Context, address string, err error) error {
 		if ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled) {
 			return fmt.Errorf("connecting to %s: %w", address, err)
 		}
-		return fmt.Errorf("%w: connecting to %s: %w (%s)", ErrUnreachable, address, err, hint(err))
+		return fmt.Errorf("%w: connecting to %s: %w (%s)", ErrUnreachable, address, err, hint(err, strings.HasSuffix(c.settings.Protocol, "SSL")))
 	}
 	return fmt.Errorf("connecting to %s: %w", address, wrapped)
 }
@@ -325,6 +325,21 @@ func (c *client) offsets(ctx context.Context, group string, topic Topic, partiti
 // when it is first asked for them.
 func notYet(err error) bool {
 	return kerr.IsRetriable(err) || errors.Is(err, kerr.UnstableOffsetCommit) || errors.Is(err, kerr.ConcurrentTransactions)
+}
+
+// topicPatience is how long a broker may not know a topic that another one knows.
+const topicPatience = 3 * time.Second
+
+// commitAgain tells, for the error of an offset commit, its class and whether another try makes sense.
+func commitAgain(err error, since time.Time) (bool, error) {
+	unknownID := errors.Is(err, kerr.UnknownTopicID)
+	if (unknownID || errors.Is(err, kerr.UnknownTopicOrPartition)) && time.Since(since) > topicPatience {
+		if unknownID {
+			return false, is(ErrTopicRecreated, err)
+		}
+		return false, is(ErrTopicMissing, err)
+	}
+	return notYet(err), classify(err)
 }
 
 // listOffsets returns, by partition, the offset for a special timestamp (-2 the log start, -1 the end), of committed

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -188,6 +189,7 @@ func (c *Consumer) Commit(ctx context.Context, topic string, topicID [16]byte, p
 	p.Partition, p.Offset, p.LeaderEpoch, p.Metadata = partition, offset, -1, kmsg.StringPtr("")
 	t.Partitions = append(t.Partitions, p)
 	req.Topics = append(req.Topics, t)
+	since := time.Now()
 	err := again(ctx, func() (bool, error) {
 		resp, err := request[*kmsg.OffsetCommitResponse](ctx, c.client, req)
 		if err != nil {
@@ -202,7 +204,7 @@ func (c *Consumer) Commit(ctx context.Context, topic string, topicID [16]byte, p
 				case hasMembers(err):
 					return false, is(ErrGroupActive, err)
 				default:
-					return notYet(err), classify(err)
+					return commitAgain(err, since)
 				}
 			}
 		}

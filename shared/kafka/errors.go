@@ -49,7 +49,7 @@ func is(class, err error) error {
 
 // missingRight tells what an authorization error needs.
 var missingRight = map[*kerr.Error]string{
-	kerr.TopicAuthorizationFailed:           "READ, WRITE and DESCRIBE on the topic (kafka-acls.sh --add --allow-principal User:NAME --operation Read --operation Write --operation Describe --topic TOPIC)",
+	kerr.TopicAuthorizationFailed:           "READ, WRITE, DESCRIBE and DESCRIBE_CONFIGS on the topic (kafka-acls.sh --add --allow-principal User:NAME --operation Read --operation Write --operation Describe --operation DescribeConfigs --topic TOPIC)",
 	kerr.GroupAuthorizationFailed:           "READ on the consumer group (kafka-acls.sh --add --allow-principal User:NAME --operation Read --group GROUP, or for sources --group riftline- --resource-pattern-type prefixed)",
 	kerr.TransactionalIDAuthorizationFailed: "WRITE and DESCRIBE on the transactional id (kafka-acls.sh --add --allow-principal User:NAME --operation Write --operation Describe --transactional-id riftline- --resource-pattern-type prefixed)",
 	kerr.ClusterAuthorizationFailed:         "CREATE or IDEMPOTENT_WRITE on the cluster (kafka-acls.sh --add --allow-principal User:NAME --operation Create --cluster)",
@@ -108,8 +108,8 @@ func aboutTLS(err error) string {
 	return ""
 }
 
-// hint adds what to look at to an error of a connection attempt.
-func hint(err error) string {
+// hint says what to look at after an error of a connection attempt, by TLS or not.
+func hint(err error, overTLS bool) string {
 	if text := aboutTLS(err); text != "" {
 		return text
 	}
@@ -122,6 +122,9 @@ func hint(err error) string {
 		return "the host name is not known here"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there"
+	}
+	if overTLS {
+		return "no answer; is the network (VPC, firewall) open to it, and does security.protocol fit the listener, which may not speak TLS?"
 	}
 	return "no answer; is the network (VPC, firewall) open to it?"
 }

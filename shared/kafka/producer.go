@@ -302,6 +302,7 @@ func (p *Producer) mark(ctx context.Context, topic Topic, m Marker) error {
 	one.Partition, one.Offset, one.LeaderEpoch, one.Metadata = 0, m.Commits, -1, kmsg.StringPtr(markerFormat+m.ID)
 	t.Partitions = append(t.Partitions, one)
 	commit.Topics = append(commit.Topics, t)
+	since := time.Now()
 	err = again(ctx, func() (bool, error) {
 		resp, err := request[*kmsg.TxnOffsetCommitResponse](ctx, p.client, commit)
 		if err != nil {
@@ -311,7 +312,7 @@ func (p *Producer) mark(ctx context.Context, topic Topic, m Marker) error {
 		for _, t := range resp.Topics {
 			for _, one := range t.Partitions {
 				if err := kerr.ErrorForCode(one.ErrorCode); err != nil {
-					return notYet(err), err
+					return commitAgain(err, since)
 				}
 				answered++
 			}

@@ -147,7 +147,7 @@ func (r *Reader) fetchPage(at int64) page {
 			return page{err: fmt.Errorf("no progress for %s: %w", r.patience, err)}
 		}
 		if !wait {
-			continue // the broker has waited for us
+			continue
 		}
 		if pause(r.ctx, backoff) != nil {
 			return page{err: r.ctx.Err()}
@@ -270,7 +270,7 @@ func (r *Reader) process(part *kmsg.FetchResponseTopicPartition, at int64) (p pa
 	case fetched.Err != nil:
 		return page{}, true, fmt.Errorf("%w: %w", errBadBatch, fetched.Err)
 	}
-	return page{}, false, nil
+	return page{}, true, nil
 }
 
 // before cuts off the records from offset to on.
