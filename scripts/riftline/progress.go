@@ -117,14 +117,14 @@ func (p *progress) drain(d report.Drain) {
 	where := make([]string, 0, len(d.Partitions))
 	for _, part := range d.Partitions {
 		lag += part.Lag
-		where = append(where, fmt.Sprintf("committed %d", part.Committed))
+		where = append(where, fmt.Sprint(part.Committed))
 	}
 	if d.Records == 0 && d.Error == "" {
 		p.printf("%s nothing to archive, lag %d %s\n", head, lag, p.faint(fmt.Sprintf("%d ms", d.DurationMS)))
 	}
 	if d.Records > 0 {
-		p.printf("%s %4d records → %s objects, %d bytes; %s, lag %d %s\n", head, d.Records, p.bold(fmt.Sprint(d.Objects)),
-			d.Bytes, strings.Join(where, ", "), lag, p.faint(fmt.Sprintf("%d ms", d.DurationMS)))
+		p.printf("%s %4d records → %s objects, %d bytes; committed %s, lag %d %s\n", head, d.Records, p.bold(fmt.Sprint(d.Objects)),
+			d.Bytes, strings.Join(where, "/"), lag, p.faint(fmt.Sprintf("%d ms", d.DurationMS)))
 	}
 	if d.Error != "" {
 		p.printf("%s %s: %s\n", head, p.bad(d.Outcome), d.Error)
@@ -159,7 +159,7 @@ func (p *progress) summary(s *session) {
 	}
 	const shown = 20
 	if len(rows) > shown {
-		_, _ = fmt.Fprintf(w, "…\t\t\t\t\t\t\t\t\t\n")
+		_, _ = fmt.Fprintf(w, "…\t…\t…\t…\t…\t…\t…\t…\t…\t\n")
 		rows = rows[len(rows)-shown:]
 	}
 	for _, x := range rows {

@@ -28,9 +28,13 @@ type page struct {
 	Bump    bump
 	Bars    []bar
 	Tapes   []tape
+	Hidden  int // partitions that are not drawn
 	Listed  []Object
 	Omitted int
 }
+
+// tapesShown bounds the partitions that are drawn.
+const tapesShown = 12
 
 // listedObjects bounds the table at the end of the page.
 const listedObjects = 400
@@ -38,6 +42,9 @@ const listedObjects = 400
 // HTML draws the page.
 func (r *Report) HTML() ([]byte, error) {
 	p := page{Report: r, Totals: r.Totals(), Bump: drawBump(r.Ladders), Bars: drawBars(r.Polls), Tapes: drawTapes(r)}
+	if n := len(p.Tapes); n > tapesShown {
+		p.Tapes, p.Hidden = p.Tapes[:tapesShown], n-tapesShown
+	}
 	p.Listed = r.Objects
 	if n := len(r.Objects); n > listedObjects {
 		p.Listed, p.Omitted = r.Objects[n-listedObjects:], n-listedObjects
