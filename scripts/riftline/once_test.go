@@ -157,17 +157,42 @@ func TestExitCodes(t *testing.T) {
 func TestRunWithABucketOfItsOwn(t *testing.T) {
 	c := newCloud(t)
 	dir := filepath.Join(t.TempDir(), "out")
-	code, out, errOut := commandIn(t, []string{"STORAGE_EMULATOR_HOST=" + c.bucket.URL()}, "", simulate(dir, "--polls", "2")...)
-	if code != exitDone {
-		t.Fatalf("exit %d\n%s%s", code, out, errOut)
-	}
-	if n := len(c.bucket.Objects("riftline-archive", "topics/challenger/")); n < 100 {
-		t.Errorf("%d objects in the bucket that the environment names", n)
+	for run := 1; run <= 2; run++ {
+		code, out, errOut := commandIn(t, []string{"STORAGE_EMULATOR_HOST=" + c.bucket.URL()}, "", simulate(dir, "--polls", "2")...)
+		if code != exitDone {
+			t.Fatalf("run %d: exit %d\n%s%s", run, code, out, errOut)
+		}
+		r := readReport(t, dir)
+		if n := len(c.bucket.Objects("riftline-archive", "topics/challenger/")); n < 100 || len(r.Objects) != n {
+			t.Errorf("run %d: %d objects in the bucket that the environment names, %d in the report", run, n, len(r.Objects))
+		}
+		if !r.Check.Good() || r.Check.Records == 0 || (run == 1) != (r.Check.Ladder == 300) {
+			t.Errorf("run %d: read back %+v", run, r.Check)
+		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, "gcs")); !os.IsNotExist(err) {
 		t.Errorf("there is an embedded bucket too: %v", err)
 	}
-	if r := readReport(t, dir); !r.Check.Good() || len(r.Objects) < 100 {
-		t.Errorf("the report: %+v with %d objects", r.Check, len(r.Objects))
+}
+
+func TestRunWithABrokerOfItsOwn(t *testing.T) {
+	c := newCloud(t)
+	t.Setenv("STORAGE_EMULATOR_HOST", "")
+	dir := filepath.Join(t.TempDir(), "out")
+	environ := []string{"CONNECT_BOOTSTRAP_SERVERS=" + c.broker.Addr()}
+	code, out, _ := commandIn(t, environ, "", simulate(dir, "--polls", "1")...)
+	if code != exitUsage || !strings.Contains(out, "kafka-topics") {
+		t.Errorf("a topic that is missing: exit %d\n%s", code, out)
+	}
+	if err := c.broker.CreateTopic(t.Context(), "challenger", 2); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errOut := commandIn(t, environ, "", simulate(dir, "--polls", "2")...)
+	if code != exitDone {
+		t.Fatalf("exit %d\n%s%s", code, out, errOut)
+	}
+	r := readReport(t, dir)
+	if !r.Check.Good() || r.Check.Ladder != 300 || len(r.Drains[len(r.Drains)-1].Partitions) != 2 {
+		t.Errorf("%+v, %+v", r.Check, r.Drains)
 	}
 }

@@ -37,7 +37,8 @@ type readback struct {
 	bucket *storage.BucketHandle
 	client *storage.Client
 	kafka  *kgo.Client
-	// whole says that the archive is read from its beginning; else from where the first drain of this run began.
+	// whole says that topic and archive are this folder's own, to be read from their beginning; else they are read from
+	// where the first drain of this run began.
 	whole bool
 
 	parts map[place]*part
@@ -323,11 +324,21 @@ func (b *readback) check(ctx context.Context, r *report.Report, n int, listPoint
 			}
 		}
 	}
-	if b.answer != nil && c.Waiting == 0 {
+	if b.answer != nil && c.Waiting == 0 && b.complete() {
 		b.value()
 		c.Players, c.Ladder = b.compare(listPointer)
 	}
 	return c
+}
+
+// complete reports whether nothing before what was read can count.
+func (b *readback) complete() bool {
+	for _, t := range b.parts {
+		if t.start > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // value takes the objects that were read since the last time into the last record of each key.
@@ -430,6 +441,9 @@ func ladderOf(body []byte, listPointer string) (report.Ladder, bool) {
 // ladder is the ladder that the archive tells: the last record of each key. Who left stays in it, as nothing is published
 // of that.
 func (b *readback) ladder(n int) (report.Ladder, bool) {
+	if !b.complete() {
+		return report.Ladder{}, false
+	}
 	b.value()
 	var all []report.Standing
 	for key, fields := range b.values {

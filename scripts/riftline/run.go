@@ -197,7 +197,7 @@ func (s *session) open(ctx context.Context) (context.Context, error) {
 		return ctx, &failure{exitUsage, err}
 	}
 	s.describe(sink)
-	if s.read, err = newReadback(ctx, s.env, sink, s.report, s.local.GCS != nil); err != nil {
+	if s.read, err = newReadback(ctx, s.env, sink, s.report, s.local.GCS != nil && s.local.Broker != nil); err != nil {
 		return ctx, &failure{exitTransient, err}
 	}
 	return ctx, nil

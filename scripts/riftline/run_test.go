@@ -178,6 +178,9 @@ func TestTheKeyIsNowhere(t *testing.T) {
 	if len(r.Polls) != 2 || r.Polls[0].Published != 2 || r.Polls[1].Error == "" || !r.Check.Good() {
 		t.Errorf("the run did not go on as it should: %+v, %+v", r.Polls, r.Check)
 	}
+	if n := len(r.Ladders); n == 0 || len(r.Ladders[n-1].Top) != 2 || r.Ladders[n-1].Top[0].Key != "b" {
+		t.Errorf("the ladder that the archive tells is %+v", r.Ladders)
+	}
 	if strings.Contains(out+errOut, key) {
 		t.Errorf("the key is printed:\n%s%s", out, errOut)
 	}
