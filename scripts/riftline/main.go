@@ -80,13 +80,17 @@ func (a *app) logger(ctx context.Context, scrub func(string) string) context.Con
 	return logging.With(ctx, slog.New(&onceHandler{Handler: log.Handler(), said: &sync.Map{}}))
 }
 
-// onceHandler says each warning once: a run of many polls would repeat it at each.
+// onceHandler says each warning once, which many polls would repeat, and leaves out the line that sums up a poll or a
+// drain, since the command prints that itself.
 type onceHandler struct {
 	slog.Handler
 	said *sync.Map
 }
 
 func (h *onceHandler) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == "poll" || r.Message == "drain" {
+		return nil
+	}
 	if r.Level == slog.LevelWarn {
 		if _, before := h.said.LoadOrStore(r.Message, true); before {
 			return nil

@@ -183,6 +183,8 @@ func (p *progress) verdict(c *report.Check) {
 	switch {
 	case c.Error != "":
 		p.printf("\n%s %s\n", p.bad("Not read back:"), c.Error)
+	case c.Good() && c.Topic == 0 && c.Records == 0:
+		p.printf("\nNothing is in the topic, and nothing in the bucket.\n")
 	case c.Good():
 		p.printf("\n%s %d records in the topic, %d read back from %d objects: each in exactly one.", p.good("Read back:"), c.Topic, c.Records, c.Objects)
 		if c.Waiting > 0 {

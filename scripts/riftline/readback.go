@@ -16,6 +16,7 @@ import (
 	"cloud.google.com/go/storage"
 	"github.com/twmb/avro/ocf"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"google.golang.org/api/iterator"
 
@@ -212,6 +213,10 @@ func (b *readback) topics(ctx context.Context) error {
 	ends, err := kadm.NewClient(b.kafka).ListCommittedOffsets(ctx, b.sink.Topics...)
 	if err == nil {
 		err = ends.Error()
+	}
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		// What is not there holds nothing; the poll and the drain have said what to do about it.
+		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("reading the ends of %s: %w", strings.Join(b.sink.Topics, ", "), err)
