@@ -329,10 +329,19 @@ func TestLadderOfTenThousand(t *testing.T) {
 	}
 }
 
+// binaries is the folder of what tests build.
+var binaries string
+
 func TestMain(m *testing.M) {
 	// Nothing in these tests may reach Google.
 	for _, name := range []string{"GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST", "FUNCTION_TARGET"} {
 		_ = os.Unsetenv(name)
 	}
-	os.Exit(m.Run())
+	var err error
+	if binaries, err = os.MkdirTemp("", "poller"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(binaries)
+	os.Exit(code)
 }
