@@ -36,11 +36,11 @@ test-check: ## The repository's own checks: package arrows, lint, known vulnerab
 	$(gotest) -p 1 -count=1 -timeout 20m ./scripts/check
 
 test-e2e: ## Real Kafka, registry and Pub/Sub, real processes, kills
-	$(gotest) -p 1 -count=1 -parallel 6 -timeout 20m ./scripts/e2e
+	$(gotest) -p 1 -count=1 -parallel 10 -timeout 20m ./scripts/e2e
 
 test-long: ## Everything that takes longer: repeated runs, each broker version, each step killed, fuzzing
 	$(gotest) $(race) -p 2 -shuffle=on -count=3 -timeout 60m $(unit)
-	RIFTLINE_LONG=1 $(gotest) -p 1 -count=1 -parallel 6 -timeout 90m ./scripts/e2e
+	RIFTLINE_LONG=1 $(gotest) -p 1 -count=1 -parallel 10 -timeout 90m ./scripts/e2e
 	scripts/fuzz.sh 30s
 
 figures: ## Measure sizes, starts and memory of the binaries

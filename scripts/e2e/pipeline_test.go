@@ -219,8 +219,10 @@ func (p *pipeline) drain(more ...string) *process {
 	return s
 }
 
+// mustDrain drains all that is committed by now.
 func (p *pipeline) mustDrain(more ...string) {
 	p.t.Helper()
+	p.settled()
 	if s := p.drain(more...); s.cmd.ProcessState.ExitCode() != 0 {
 		p.t.Fatalf("the sink ended with %v:\n%s", s.cmd.ProcessState, tail(s.output(), 40))
 	}
@@ -326,20 +328,38 @@ func entryTexts(groups ...[]entry) []string {
 	return out
 }
 
+// settled waits until no transaction of partition 0 is open, and gives its end. A broker answers a commit before the
+// commit's marker is in the log, so that readers see it a moment later.
+func (p *pipeline) settled() int64 {
+	p.t.Helper()
+	end := int64(-1)
+	eventually(p.t, "no transaction is open in topic "+p.topic, func() bool {
+		committed, err := p.admin.ListCommittedOffsets(p.t.Context(), p.topic)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		all, err := p.admin.ListEndOffsets(p.t.Context(), p.topic)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		stable, _ := committed.Lookup(p.topic, 0)
+		last, ok := all.Lookup(p.topic, 0)
+		if stable.Err != nil || last.Err != nil || !ok {
+			p.t.Fatalf("the end of topic %s: %v, %v", p.topic, stable.Err, last.Err)
+		}
+		end = last.Offset
+		return stable.Offset == last.Offset
+	})
+	return end
+}
+
 // records reads what a read_committed consumer sees of partition 0, from the start to the end.
 func (p *pipeline) records() []*kgo.Record {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
-	ends, err := p.admin.ListCommittedOffsets(ctx, p.topic)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	end, ok := ends.Lookup(p.topic, 0)
-	if !ok || end.Err != nil {
-		p.t.Fatalf("the end of topic %s: %v", p.topic, end.Err)
-	}
-	if end.Offset == 0 {
+	end := p.settled()
+	if end == 0 {
 		return nil
 	}
 	c, err := kgo.NewClient(kgo.SeedBrokers(p.bootstrap), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
@@ -349,7 +369,7 @@ func (p *pipeline) records() []*kgo.Record {
 	}
 	defer c.Close()
 	var records []*kgo.Record
-	for next := int64(0); next < end.Offset; {
+	for next := int64(0); next < end; {
 		fetches := c.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
 			p.t.Fatalf("reading topic %s: %v", p.topic, err)

@@ -169,7 +169,7 @@ func TestKeystoreFilesMustExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a.Outcome != poll.Refused || !strings.Contains(a.Error, "none.pem") {
+	if a.Outcome != poll.Refused || !strings.Contains(a.Error, "CONNECT_SSL_TRUSTSTORE_LOCATION") {
 		t.Errorf("the answer: %d %s", a.status, a.body)
 	}
 }
