@@ -124,7 +124,7 @@ func (l *line) produce(schemas ...int) {
 	l.t.Helper()
 	for _, s := range schemas {
 		l.n++
-		v := binary.BigEndian.AppendUint32([]byte{0}, uint32(l.ids[s])) //nolint:gosec // small
+		v := binary.BigEndian.AppendUint32([]byte{0}, uint32(l.ids[s]))
 		v = binary.AppendVarint(v, l.n)
 		if s == 1 {
 			v = binary.AppendVarint(v, 7)

@@ -119,10 +119,7 @@ func Run(ctx context.Context, s connector.Sink, d Deps) (Summary, error) {
 	if err == nil {
 		soft, cancel := softContext(ctx, d)
 		defer cancel()
-		for _, p := range parts {
-			p.soft = soft
-		}
-		drainAll(ctx, parts, errs)
+		drainAll(ctx, soft, parts, errs)
 		for i, p := range parts {
 			sum.Partitions = append(sum.Partitions, p.finish(errs[i]))
 		}
@@ -253,14 +250,14 @@ func softContext(ctx context.Context, d Deps) (context.Context, func()) {
 
 // drainAll drains partitions in parallel, as many as there are processors. One that fails or stops does not touch the
 // others.
-func drainAll(ctx context.Context, parts []*partition, errs []error) {
+func drainAll(ctx, soft context.Context, parts []*partition, errs []error) {
 	free := make(chan struct{}, runtime.GOMAXPROCS(0))
 	var wg sync.WaitGroup
 	for i, p := range parts {
 		free <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-free }()
-			errs[i] = p.run(ctx)
+			errs[i] = p.run(ctx, soft)
 		})
 	}
 	wg.Wait()

@@ -12,6 +12,7 @@ import (
 )
 
 func TestFirstDrainThenNothingThenMore(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 8)...)
 	sum := w.drain(Drained)
@@ -49,6 +50,7 @@ func TestFirstDrainThenNothingThenMore(t *testing.T) {
 }
 
 func TestEveryPartitionIsDrained(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 5)
 	for p := range int32(5) {
 		w.produce(p, repeat(1, int(p)*2)...)
@@ -62,6 +64,7 @@ func TestEveryPartitionIsDrained(t *testing.T) {
 
 // TestTasksSplitThePartitions covers also task counts that change while tasks overlap: a partition is in two of them.
 func TestTasksSplitThePartitions(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 5)
 	for p := range int32(5) {
 		w.produce(p, repeat(1, 7)...)
@@ -106,6 +109,7 @@ func TestTasksSplitThePartitions(t *testing.T) {
 }
 
 func TestSchemasInterleaved(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, 1, 2, 1, 2, 1, 2)
 	w.sink.FlushSize = 4
@@ -119,6 +123,7 @@ func TestSchemasInterleaved(t *testing.T) {
 }
 
 func TestSchemaChangeRotates(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, 1, 2, 2, 2, 2, 1)
 	w.sink.SchemaChangeRotates = true
@@ -129,6 +134,7 @@ func TestSchemaChangeRotates(t *testing.T) {
 }
 
 func TestNullValuesThatAreIgnoredAreRecorded(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, 0, 1, 0, 0, 1, 1, 1, 0)
 	w.sink.NullIgnore = true
@@ -152,6 +158,7 @@ func TestNullValuesThatAreIgnoredAreRecorded(t *testing.T) {
 }
 
 func TestMarkersAbortedTransactionsAndNoPhantomLag(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.transaction(0, 2, true)
 	w.transaction(0, 2, false)
@@ -177,6 +184,7 @@ func TestMarkersAbortedTransactionsAndNoPhantomLag(t *testing.T) {
 }
 
 func TestAnOpenTransactionIsTheEnd(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, 1, 1)
 	client := w.transactional("open")
@@ -194,6 +202,7 @@ func TestAnOpenTransactionIsTheEnd(t *testing.T) {
 }
 
 func TestUnfinishedFileWaitsForTheNextRun(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.sink.FlushOnDrainEnd = false
 	w.produce(0, repeat(1, 5)...)
@@ -211,6 +220,7 @@ func TestUnfinishedFileWaitsForTheNextRun(t *testing.T) {
 }
 
 func TestManyPlans(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.sink.FlushSize = 1
 	w.produce(0, repeat(1, 2*planObjects+10)...)
@@ -222,6 +232,7 @@ func TestManyPlans(t *testing.T) {
 }
 
 func TestEveryCodec(t *testing.T) {
+	t.Parallel()
 	for _, codec := range []string{"null", "deflate", "snappy", "zstandard"} {
 		t.Run(codec, func(t *testing.T) {
 			w := newWorld(t, 1)
@@ -234,6 +245,7 @@ func TestEveryCodec(t *testing.T) {
 }
 
 func TestLayoutSettings(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.sink.TopicsDir, w.sink.DirectoryDelim, w.sink.FileDelim, w.sink.ZeroPad = " ", "_", "-", 3
 	w.produce(0, repeat(1, 4)...)
@@ -242,6 +254,7 @@ func TestLayoutSettings(t *testing.T) {
 }
 
 func TestTheSameRecordsGiveTheSameObjects(t *testing.T) {
+	t.Parallel()
 	var first []gcs.Stored
 	for i := range 2 {
 		w := newWorld(t, 1)
@@ -266,6 +279,7 @@ func TestTheSameRecordsGiveTheSameObjects(t *testing.T) {
 }
 
 func TestMetadataOfObjects(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, 1, 1)
 	w.drain(Drained)
@@ -286,6 +300,7 @@ func TestMetadataOfObjects(t *testing.T) {
 
 // TestRecordsAppendedDuringTheDrain: the end is the one seen at the start.
 func TestRecordsAppendedDuringTheDrain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 4)...)
 	d := w.deps()
@@ -303,6 +318,7 @@ func TestRecordsAppendedDuringTheDrain(t *testing.T) {
 }
 
 func TestSettingsThatNoDrainCanWorkWith(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(*connector.Sink){
 		"string values":    func(s *connector.Sink) { s.ValueConverter = connector.StringConverter },
 		"flush size":       func(s *connector.Sink) { s.FlushSize = 0 },
@@ -320,6 +336,7 @@ func TestSettingsThatNoDrainCanWorkWith(t *testing.T) {
 }
 
 func TestManySmallTopicPartitionsInOneSink(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	if err := w.cluster.CreateTopic("other", 3, nil); err != nil {
 		t.Fatal(err)

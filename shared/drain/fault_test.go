@@ -52,6 +52,7 @@ func (h *hookedArchive) Put(ctx context.Context, name string, data []byte, o buc
 func same(w *world) connector.Sink { return w.sink }
 
 func TestKilledEverywhere(t *testing.T) {
+	t.Parallel()
 	for name, ids := range map[string][]int{
 		"one schema":          {1, 1, 1, 1, 1, 1, 1},
 		"schemas interleaved": {1, 2, 1, 2, 1, 2, 1},
@@ -72,6 +73,7 @@ func TestKilledEverywhere(t *testing.T) {
 }
 
 func TestKilledEverywhereThenReconfigured(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(*connector.Sink){
 		"flush.size larger":        func(s *connector.Sink) { s.FlushSize = 100 },
 		"flush.size smaller":       func(s *connector.Sink) { s.FlushSize = 1 },
@@ -94,6 +96,7 @@ func TestKilledEverywhereThenReconfigured(t *testing.T) {
 
 // TestPlanIsCompletedAsItSays: names, codec and offsets are the plan's, whatever the configuration is now.
 func TestPlanIsCompletedAsItSays(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 7)...)
 	d, _ := mortal(w.deps(), 4) // birth, commit, plan, one object
@@ -118,6 +121,7 @@ func TestPlanIsCompletedAsItSays(t *testing.T) {
 }
 
 func TestAPlanOfACodecThatIsNotBuilt(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 3)...)
 	d, _ := mortal(w.deps(), 3)
@@ -132,6 +136,7 @@ func TestAPlanOfACodecThatIsNotBuilt(t *testing.T) {
 
 // TestAnySubsetOfAPlansObjects: objects are created in any order, so any subset may be there.
 func TestAnySubsetOfAPlansObjects(t *testing.T) {
+	t.Parallel()
 	for subset := range 8 {
 		t.Run(fmt.Sprintf("%03b", subset), func(t *testing.T) {
 			w := newWorld(t, 1)
@@ -213,6 +218,7 @@ func (z *zombie) wake(w *world) Summary {
 // TestZombies sleep at every write of a head and every create, while others drain with another configuration, records
 // come and a second zombie's sleep ends after the first's.
 func TestZombies(t *testing.T) {
+	t.Parallel()
 	type place struct {
 		name string
 		hook func(*zombie, Deps) Deps
@@ -295,6 +301,7 @@ func (h *hookedConsumer) Commit(ctx context.Context, topic string, id [16]byte, 
 }
 
 func TestDrainsOverlap(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	w.produce(0, repeat(1, 40)...)
 	w.produce(1, 1, 2, 1, 2, 2, 1, 1)
@@ -329,6 +336,7 @@ func (w *world) inserts(name string, fault func(n int) gcs.Fault) {
 }
 
 func TestAnswersAreLost(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{stateBucket, archiveBucket} {
 		for at := 1; at <= 3; at++ {
 			for kind, fault := range map[string]gcs.Fault{
@@ -366,6 +374,7 @@ func TestAnswersAreLost(t *testing.T) {
 
 // TestAWriteLandsLate: a request hangs in the network; the client gives it up, and it is applied long after.
 func TestAWriteLandsLate(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{stateBucket, archiveBucket} {
 		for at := 1; at <= 3; at++ {
 			t.Run(fmt.Sprintf("write %d to %s", at, name), func(t *testing.T) {
@@ -444,6 +453,7 @@ func TestHeadIsThrottledAndACompetitorWins(t *testing.T) {
 }
 
 func TestOtherRunsAreAlwaysFirst(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 3)...)
 	d := w.deps()
@@ -464,6 +474,7 @@ func TestOtherRunsAreAlwaysFirst(t *testing.T) {
 
 // TestTwoRunsRaceAtGenesis with different committed offsets: the first start counts for both.
 func TestTwoRunsRaceAtGenesis(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 8)...)
 	w.commit(0, 2)
@@ -484,6 +495,7 @@ func TestTwoRunsRaceAtGenesis(t *testing.T) {
 }
 
 func TestRetention(t *testing.T) {
+	t.Parallel()
 	t.Run("before the first drain nothing is lost", func(t *testing.T) {
 		w := newWorld(t, 1)
 		w.produce(0, repeat(1, 6)...)
@@ -596,6 +608,7 @@ func (w *world) deleteRecords(before int64) {
 
 // TestCommittedOffsetsAreACache: neither an older nor a newer one moves the archive.
 func TestCommittedOffsetsAreACache(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 6)...)
 	w.drain(Drained)
@@ -611,6 +624,7 @@ func TestCommittedOffsetsAreACache(t *testing.T) {
 }
 
 func TestTakeOver(t *testing.T) {
+	t.Parallel()
 	confluent := func(w *world, first int) {
 		if _, err := w.server.Put(gcs.Stored{Bucket: archiveBucket, Name: object(0, first), Data: []byte("theirs")}); err != nil {
 			w.t.Fatal(err)
@@ -705,6 +719,7 @@ func TestListingFails(t *testing.T) {
 }
 
 func TestLargeObjectsStream(t *testing.T) {
+	t.Parallel()
 	pad := strings.Repeat("x", 100_000)
 	fill := func(w *world) {
 		w.sink.FlushSize, w.sink.PartSize = 10, minStream
@@ -795,6 +810,7 @@ func TestLargeObjectsStream(t *testing.T) {
 }
 
 func TestAWriteIsRefused(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{stateBucket, archiveBucket} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 1)
@@ -810,6 +826,7 @@ func TestAWriteIsRefused(t *testing.T) {
 }
 
 func TestBucketIsMissing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, 1)
 	d := w.deps()
@@ -831,6 +848,7 @@ func TestBucketIsMissing(t *testing.T) {
 
 // TestCompaction removes the first record of a file that is planned, behind a transaction's marker.
 func TestCompaction(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.transaction(0, 2, true) // offsets 0, 1 and a marker at 2
 	w.drain(Drained)

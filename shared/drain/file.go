@@ -217,10 +217,10 @@ func (p *partition) create(ctx context.Context, f *file) error {
 func (f *file) put(ctx context.Context) error {
 	if f.stream != nil {
 		_, err := f.stream.Commit()
-		return err //nolint:wrapcheck // the caller names the object
+		return err
 	}
 	_, err := f.p.deps.Archive.Put(ctx, f.planned.Name, f.data, bucket.PutOptions{ContentType: contentType, Metadata: f.metadata(true)})
-	return err //nolint:wrapcheck // the caller names the object
+	return err
 }
 
 // exists says whether an object of a plan is there. A *StopError when there is one that is not of this plan.
@@ -257,7 +257,7 @@ func pause(ctx context.Context, try int, throttled bool) error {
 	if throttled {
 		wait = max(wait, time.Second)
 	}
-	wait += time.Duration(rand.Int64N(int64(wait)/2 + 1))
+	wait += time.Duration(rand.Int64N(int64(wait)/2+1)) //nolint:gosec // spreads load, protects nothing
 	t := time.NewTimer(wait)
 	defer t.Stop()
 	select {

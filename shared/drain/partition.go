@@ -50,8 +50,9 @@ type partition struct {
 	sum      PartitionSummary
 }
 
-// run drains the partition up to the end seen at the start.
-func (p *partition) run(ctx context.Context) error {
+// run drains the partition up to the end seen at the start; no plan is made once soft has ended.
+func (p *partition) run(ctx, soft context.Context) error {
+	p.soft = soft
 	for losses, births := 0, 0; ; {
 		found, err := p.load(ctx)
 		if err != nil {

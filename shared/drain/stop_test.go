@@ -20,6 +20,7 @@ import (
 // TestValuesThatCannotBeArchived: all before is archived, nothing past is committed, the other partition goes on, and
 // the drain goes on once the record is gone.
 func TestValuesThatCannotBeArchived(t *testing.T) {
+	t.Parallel()
 	short := value(1, 100, "pad")
 	tests := map[string]struct {
 		value []byte
@@ -65,6 +66,7 @@ func TestValuesThatCannotBeArchived(t *testing.T) {
 }
 
 func TestASchemaThatIsRegisteredLater(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, 1, 2, 1)
 	delete(w.schemas.texts, 2)
@@ -75,6 +77,7 @@ func TestASchemaThatIsRegisteredLater(t *testing.T) {
 }
 
 func TestRegistryIsDown(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, 1, 1)
 	w.schemas.fail = schema.ErrUnavailable
@@ -88,6 +91,7 @@ func TestRegistryIsDown(t *testing.T) {
 
 // TestAPlanInFlightIsCompletedBeforeTheRegistryAnswers: nothing of the plan is lost when the registry is down then.
 func TestRegistryIsDownWithAPlanInFlight(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 6)...)
 	d, _ := mortal(w.deps(), 3)
@@ -100,6 +104,7 @@ func TestRegistryIsDownWithAPlanInFlight(t *testing.T) {
 }
 
 func TestForeignObjectUnderAPlannedName(t *testing.T) {
+	t.Parallel()
 	for name, metadata := range map[string]map[string]string{
 		"without metadata":     nil,
 		"of another connector": {metaPlan: "other/0123"},
@@ -135,6 +140,7 @@ func TestForeignObjectUnderAPlannedName(t *testing.T) {
 }
 
 func TestHeadIsRemoved(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 5)...)
 	w.drain(Drained)
@@ -157,6 +163,7 @@ func TestHeadIsRemoved(t *testing.T) {
 }
 
 func TestHeadThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(string) string{
 		"newer format":      func(s string) string { return strings.Replace(s, `"format":1`, `"format":2`, 1) },
 		"changed by hand":   func(s string) string { return strings.Replace(s, `"frontier":5`, `"frontier":3`, 1) },
@@ -202,6 +209,7 @@ func resum(t *testing.T, s string, change func(*Head)) string {
 
 // TestHeadCannotBeRead: neither a failure nor a refusal is taken for absence.
 func TestHeadCannotBeRead(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		fault gcs.Fault
 		want  Outcome
@@ -236,6 +244,7 @@ func TestHeadCannotBeRead(t *testing.T) {
 }
 
 func TestTopicIsRecreated(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 4)...)
 	w.drain(Drained)
@@ -257,6 +266,7 @@ func TestTopicIsRecreated(t *testing.T) {
 }
 
 func TestLogEndsBelowTheFrontier(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 4)...)
 	w.drain(Drained)
@@ -281,6 +291,7 @@ func (c boundedConsumer) Bounds(ctx context.Context, topic string) (map[int32]ka
 }
 
 func TestAnotherSinkIsRunning(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 4)...)
 	member, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.ConsumerGroup(w.sink.Group()), kgo.ConsumeTopics(topicName))
@@ -307,6 +318,7 @@ func TestAnotherSinkIsRunning(t *testing.T) {
 
 // TestAnotherSinkStartsDuringTheDrain is found out at the commit.
 func TestAnotherSinkStartsDuringTheDrain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 4)...)
 	d := w.deps()
@@ -327,6 +339,7 @@ func (activeConsumer) Commit(context.Context, string, [16]byte, int32, int64) er
 
 // TestCommitFails: the group's offset is a cache.
 func TestCommitFails(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 4)...)
 	d := w.deps()
@@ -349,6 +362,7 @@ func (forgetfulConsumer) Commit(context.Context, string, [16]byte, int32, int64)
 }
 
 func TestDeadline(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.sink.FlushSize = 1
 	w.produce(0, repeat(1, 20)...)
@@ -364,6 +378,7 @@ func TestDeadline(t *testing.T) {
 
 // TestDeadlineSavesWhatWasRead: also when not one flush is full, or no drain would ever get on.
 func TestDeadlineSavesWhatWasRead(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.sink.FlushSize = 1000
 	w.produce(0, repeat(1, 5)...)
@@ -415,6 +430,7 @@ type zeros struct{}
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
 func TestToldToStop(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	w.sink.FlushSize = 1
 	w.produce(0, repeat(1, planObjects+20)...)
@@ -436,6 +452,7 @@ func TestToldToStop(t *testing.T) {
 }
 
 func TestExitCodes(t *testing.T) {
+	t.Parallel()
 	for outcome, want := range map[Outcome]int{
 		Drained: 0, NothingNew: 0, AnotherRun: 0, DeadlineReached: 0, Interrupted: 1, Failed: 1, Misconfigured: 2, Stopped: 3, "": 1,
 	} {
@@ -446,6 +463,7 @@ func TestExitCodes(t *testing.T) {
 }
 
 func TestStringsThatAreNotUTF8AreNotArchived(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	v := binary.AppendVarint([]byte{0, 0, 0, 0, 1}, 100)
 	w.send(&kgo.Record{Topic: topicName, Value: append(v, 2, 0xff)})

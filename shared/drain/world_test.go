@@ -91,7 +91,7 @@ func newWorld(t *testing.T, partitions int32) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
-	ctx, cancel := context.WithTimeout(logging.With(t.Context(), logging.New(t.Output(), logging.Options{})), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(logging.With(t.Context(), logging.New(t.Output(), logging.Options{})), 4*time.Minute)
 	t.Cleanup(cancel)
 	w := &world{
 		t: t, ctx: ctx, cluster: cluster, server: server,
@@ -137,7 +137,7 @@ func (w *world) bucket(name string) *bucket.Bucket {
 
 // value is a record's value in Confluent's wire format.
 func value(id int, n int64, pad string) []byte {
-	v := binary.BigEndian.AppendUint32([]byte{0}, uint32(id)) //nolint:gosec // small
+	v := binary.BigEndian.AppendUint32([]byte{0}, uint32(id))
 	v = binary.AppendVarint(v, n)
 	v = append(binary.AppendVarint(v, int64(len(pad))), pad...)
 	if id == 2 {
