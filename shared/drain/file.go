@@ -257,7 +257,7 @@ func pause(ctx context.Context, try int, throttled bool) error {
 	if throttled {
 		wait = max(wait, time.Second)
 	}
-	wait += time.Duration(rand.Int64N(int64(wait)/2+1)) //nolint:gosec // spreads load, protects nothing
+	wait += time.Duration(rand.Int64N(int64(wait)/2 + 1)) //nolint:gosec // spreads load, protects nothing
 	t := time.NewTimer(wait)
 	defer t.Stop()
 	select {
