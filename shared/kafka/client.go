@@ -117,26 +117,43 @@ func (c *client) reset() {
 func (c *client) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	seeds := c.kgo.SeedBrokers()
-	results := make(chan error, len(seeds))
+	type result struct {
+		address string
+		err     error
+	}
+	seeds := c.kgo.SeedBrokers() // in the order of the addresses
+	results := make(chan result, len(seeds))
 	for i, broker := range seeds {
+		address := c.settings.Brokers[i]
 		go func() {
 			_, err := broker.Request(ctx, kmsg.NewPtrApiVersionsRequest())
-			results <- c.explain(ctx, c.settings.Brokers[min(i, len(c.settings.Brokers)-1)], err)
+			results <- result{address, c.explain(ctx, address, err)}
 		}()
 	}
 	var all []error
 	for range seeds {
-		err := <-results
-		if err == nil {
-			return nil
+		r := <-results
+		if r.err == nil {
+			return c.settle(r.address)
 		}
-		all = append(all, err)
-		if errors.Is(err, ErrAuthentication) {
-			return err
+		all = append(all, r.err)
+		if errors.Is(r.err, ErrAuthentication) {
+			return r.err
 		}
 	}
 	return errors.Join(all...)
+}
+
+// settle makes the address that answered the only one that the library begins with: another one that takes connections
+// and does not answer would cost a request's whole timeout each time. It learns the cluster's brokers from this one.
+func (c *client) settle(address string) error {
+	if len(c.settings.Brokers) == 1 {
+		return nil
+	}
+	if err := c.kgo.UpdateSeedBrokers(address); err != nil {
+		return fmt.Errorf("connecting to %s: %w", address, err)
+	}
+	return nil
 }
 
 func (c *client) explain(ctx context.Context, address string, err error) error {

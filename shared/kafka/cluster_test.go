@@ -148,15 +148,34 @@ func visible(t *testing.T, k connector.Kafka, topic string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := c.Bounds(limit(t), topic)
-	if err != nil {
-		t.Fatal(err)
-	}
-	values, next := readAll(t, c.Read(all[topic], 0, b[0].Start, b[0].StableEnd))
-	if next != b[0].StableEnd {
-		t.Fatalf("reading ended at %d and not at %d", next, b[0].StableEnd)
+	b := settled(t, c, all[topic])
+	values, next := readAll(t, c.Read(all[topic], 0, b.Start, b.StableEnd))
+	if next != b.StableEnd {
+		t.Fatalf("reading ended at %d and not at %d", next, b.StableEnd)
 	}
 	return values
+}
+
+// settled waits until no transaction is open in partition 0 (a broker answers a commit before it has written the
+// transaction's markers) and returns the bounds.
+func settled(t *testing.T, c *Consumer, topic Topic) Bounds {
+	t.Helper()
+	for ctx := limit(t); ; {
+		end, err := c.client.listOffsets(ctx, topic, -1, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := c.Bounds(ctx, topic.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b[0].StableEnd == end[0] {
+			return b[0]
+		}
+		if pause(ctx, 10*time.Millisecond) != nil {
+			t.Fatalf("bounds %+v, end %d", b[0], end[0])
+		}
+	}
 }
 
 // lossy is a listener whose connections can be told to break instead of carrying an answer.

@@ -61,6 +61,8 @@ func (s settings) options(log *slog.Logger) ([]kgo.Opt, *progress, error) {
 		kgo.DialTimeout(dialTimeout),
 		kgo.RetryTimeout(retryTimeout),
 		kgo.RequestTimeoutOverhead(s.requestTimeout),
+		// The library's 5 s would be felt by the first records of a topic that was made a moment ago.
+		kgo.MetadataMinAge(250 * time.Millisecond),
 		kgo.WithLogger(adapter{log}),
 		kgo.SoftwareNameAndVersion("riftline", "1"),
 	}

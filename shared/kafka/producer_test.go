@@ -46,7 +46,7 @@ func wantMarker(t *testing.T, p *Producer, topic Topic, want Marker) {
 func wantVisible(t *testing.T, k connector.Kafka, topic Topic, want ...string) {
 	t.Helper()
 	if got := visible(t, k, topic.Name); !slices.Equal(got, want) {
-		t.Fatalf("visible: %q, want %q", got, want)
+		t.Fatalf("visible: %d records %.200q, want %d %.200q", len(got), fmt.Sprint(got), len(want), fmt.Sprint(want))
 	}
 }
 

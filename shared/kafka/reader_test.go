@@ -94,11 +94,8 @@ func TestRead(t *testing.T) {
 		if _, err := c.Topics(limit(t), []string{topic.Name}); err != nil {
 			t.Fatal(err)
 		}
-		ctx := limit(t)
-		for bounds(t, c, topic).StableEnd != 8 {
-			if pause(ctx, 10*time.Millisecond) != nil {
-				t.Fatalf("bounds %+v", bounds(t, c, topic))
-			}
+		if b := settled(t, c, topic); b != (Bounds{0, 8}) {
+			t.Fatalf("bounds %+v", b)
 		}
 		for _, s := range []struct {
 			from, to int64
