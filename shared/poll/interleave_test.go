@@ -81,13 +81,13 @@ func (a *actor) kill() {
 // on and die before each later one, and the other end. Two runs are told apart by what they publish: the API has moved
 // on in between.
 func TestInterleavedRuns(t *testing.T) {
-	prepare := func() *world {
+	prepare := again(func() *world {
 		w := newWorld(t)
 		w.serve("a=A b=A")
 		w.undisturbed(t, Published)
 		w.serve("a=B b=A")
 		return w
-	}
+	})
 	tried, overtaken := 0, 0
 	for _, lost := range []bool{false, true} {
 		for _, back := range []bool{false, true} {

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/riftline/riftline/shared/httpsource"
 	"github.com/riftline/riftline/shared/record"
 )
 
@@ -17,12 +18,17 @@ const (
 	riotDomain      = ".api.riotgames.com"
 )
 
-// keysOf finds the key of each entry.
+// keysOf finds the key of each entry. Key pointers start at the item of the list, of which the entry may be a part only
+// (http.response.record.pointer).
 //
 // An entry in which a pointer leads to nothing, to null, to an empty text or to a container has none: it gets the
 // name-UUID of its JSON text, as castorm's HTTP source keys records for which no key is configured, and is counted in
 // Summary.Keyless. If that is so for all entries, /puuid is tried where the host is Riot's.
-func (r *run) keysOf(ctx context.Context, entries []record.Value) ([]string, error) {
+func (r *run) keysOf(ctx context.Context, answer httpsource.Answer) ([]string, error) {
+	entries, items := answer.Entries, answer.Items
+	if len(items) != len(entries) {
+		items = entries
+	}
 	keys := make([]string, len(entries))
 	if len(r.s.Key) == 0 {
 		for i := range entries {
@@ -31,9 +37,9 @@ func (r *run) keysOf(ctx context.Context, entries []record.Value) ([]string, err
 		return keys, nil
 	}
 	pointers := r.s.Key
-	found := fillKeys(keys, entries, pointers)
+	found := fillKeys(keys, items, pointers)
 	if found == 0 && len(entries) > 0 && r.s.KeyFallback && r.isRiot() {
-		if found = fillKeys(keys, entries, []string{fallbackPointer}); found > 0 {
+		if found = fillKeys(keys, items, []string{fallbackPointer}); found > 0 {
 			r.log.WarnContext(ctx, "no entry has the key pointer: keys are taken from /puuid",
 				slog.String("pointer", strings.Join(pointers, " + ")),
 				slog.String("advice", "set http.response.record.offset.pointer to key=/puuid"))
@@ -41,7 +47,7 @@ func (r *run) keysOf(ctx context.Context, entries []record.Value) ([]string, err
 	}
 	if found == 0 && len(entries) > 0 {
 		return nil, failed(Upstream, "finding keys: no entry has %s (http.response.record.offset.pointer); the first entry has the members %s",
-			strings.Join(pointers, " + "), fieldNames(&entries[0]))
+			strings.Join(pointers, " + "), fieldNames(&items[0]))
 	}
 	for i, key := range keys {
 		if key == "" {
@@ -57,12 +63,12 @@ func (r *run) isRiot() bool {
 	return err == nil && strings.HasSuffix(strings.ToLower(u.Hostname()), riotDomain)
 }
 
-// fillKeys sets the keys of the entries in which every pointer leads to something, clears the others, and returns how
+// fillKeys sets the keys of the items in which every pointer leads to something, clears the others, and returns how
 // many it set. Several values are joined with "+", as castorm joins them.
-func fillKeys(keys []string, entries []record.Value, pointers []string) int {
+func fillKeys(keys []string, items []record.Value, pointers []string) int {
 	found := 0
-	for i := range entries {
-		keys[i] = keyOf(&entries[i], pointers)
+	for i := range items {
+		keys[i] = keyOf(&items[i], pointers)
 		if keys[i] != "" {
 			found++
 		}
@@ -70,10 +76,10 @@ func fillKeys(keys []string, entries []record.Value, pointers []string) int {
 	return found
 }
 
-func keyOf(entry *record.Value, pointers []string) string {
+func keyOf(item *record.Value, pointers []string) string {
 	var b strings.Builder
 	for i, pointer := range pointers {
-		v, ok := entry.At(pointer)
+		v, ok := item.At(pointer)
 		if !ok || v.Kind == record.Null {
 			return ""
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/riftline/riftline/shared/connector"
+	"github.com/riftline/riftline/shared/httpsource"
 	"github.com/riftline/riftline/shared/record"
 )
 
@@ -47,7 +48,7 @@ func TestKeys(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			keys, err := r.keysOf(t.Context(), list.Items)
+			keys, err := r.keysOf(t.Context(), httpsource.Answer{Entries: list.Items})
 			if c.says != "" {
 				if err == nil || !strings.Contains(err.Error(), c.says) {
 					t.Errorf("got %v, want %q", err, c.says)
@@ -66,6 +67,19 @@ func TestKeys(t *testing.T) {
 				t.Errorf("%d warnings: %s", got, logged.String())
 			}
 		})
+	}
+}
+
+func TestKeysAreThoseOfTheItem(t *testing.T) {
+	item, err := record.Parse([]byte(`{"id":"outside","body":{"id":"inside"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := item.At("/body")
+	r := &run{s: connector.Source{Key: []string{"/id"}}}
+	keys, err := r.keysOf(t.Context(), httpsource.Answer{Items: []record.Value{item}, Entries: []record.Value{*body}})
+	if err != nil || keys[0] != "outside" {
+		t.Errorf("%v, %v", keys, err)
 	}
 }
 

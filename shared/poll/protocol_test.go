@@ -38,7 +38,7 @@ func points(t *testing.T, prepare func() *world) int {
 // scenarios are the states of the world in which one poll is disturbed.
 func scenarios(t *testing.T) map[string]func() *world {
 	t.Helper()
-	return map[string]func() *world{
+	m := map[string]func() *world{
 		"first poll": func() *world {
 			w := newWorld(t)
 			w.serve("a=A b=A c=A")
@@ -61,6 +61,10 @@ func scenarios(t *testing.T) map[string]func() *world {
 		"an intent was left that did not":   func() *world { return leftBehind(t, "produce", true) },
 		"an intent was left before a fence": func() *world { return leftBehind(t, "fence", false) },
 	}
+	for name, f := range m {
+		m[name] = again(f)
+	}
+	return m
 }
 
 // leftBehind is a world in which a run was killed at a point and its intent is past its time.

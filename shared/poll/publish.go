@@ -92,6 +92,9 @@ func (r *run) announceNext(ctx context.Context, markerTopic kafka.Topic, p part)
 func (r *run) fence(ctx context.Context, markerTopic kafka.Topic) error {
 	if !r.fenced {
 		if err := r.producer.Fence(ctx); err != nil {
+			if errors.Is(err, kafka.ErrTransactionsRefused) && !r.s.ExactlyOnceRequired {
+				err = fmt.Errorf("%w (exactly.once.support=requested: publishing without transactions is not built yet)", err)
+			}
 			return r.release(ctx, fmt.Errorf("taking over transactional id %s: %w", r.store.Partition.TransactionalID(), err))
 		}
 		r.fenced = true

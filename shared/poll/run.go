@@ -250,7 +250,7 @@ type batch struct {
 func (r *run) compare(ctx context.Context, answer httpsource.Answer) (batch, error) {
 	b := batch{answer: answer}
 	r.sum.Keyless = 0
-	keys, err := r.keysOf(ctx, answer.Entries)
+	keys, err := r.keysOf(ctx, answer)
 	if err != nil {
 		return b, err
 	}

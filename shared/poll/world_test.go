@@ -67,6 +67,19 @@ func newWorld(t *testing.T) *world {
 	}
 }
 
+// again returns a maker of worlds that are all as f makes them, made once.
+func again(f func() *world) func() *world {
+	made := sync.OnceValue(f)
+	return func() *world {
+		w := made()
+		return &world{
+			t: w.t, now: w.now, answer: slices.Clone(w.answer), served: slices.Clone(w.served), object: slices.Clone(w.object),
+			generation: w.generation, deleted: w.deleted, topic: w.topic, missing: w.missing, automatic: w.automatic, epoch: w.epoch,
+			marker: w.marker, marked: w.marked, log: slices.Clone(w.log), forgotten: w.forgotten, counts: map[string]int{},
+		}
+	}
+}
+
 // point is what a hook is told: the run, the call, and whether it is about to be carried out or was.
 type point struct {
 	run   string
