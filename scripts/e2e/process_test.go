@@ -26,6 +26,9 @@ import (
 // patience is how long a test waits for what must happen; it ends early when it has.
 const patience = 3 * time.Minute
 
+// waiting is the pause between two polls while a dead run's time is not over.
+const waiting = time.Second
+
 // A process is a running binary of ours.
 type process struct {
 	t    testing.TB
@@ -207,7 +210,7 @@ func (p *process) mustPoll(connector string, want poll.Outcome) answer {
 // settle polls until no other run is in the way: one that was killed is waited for until its time is over.
 func (p *process) settle(connector string) answer {
 	p.t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(waiting) {
 		a, err := p.poll(connector)
 		if err != nil {
 			p.t.Fatal(err)

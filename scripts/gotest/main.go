@@ -92,7 +92,9 @@ func (s *summary) event(e event) {
 	case e.Test == "":
 		s.pkg(e)
 	case e.Action == "output":
-		s.output[n] = append(s.output[n], e.Output)
+		if !strings.HasPrefix(e.Output, "=== ") {
+			s.output[n] = append(s.output[n], e.Output)
+		}
 	case e.Action == "pass":
 		s.passed++
 		delete(s.output, n)
