@@ -97,7 +97,10 @@ func (e *Environment) sinkFile(ctx context.Context, name string) (connector.Conn
 		return c, nil
 	}
 	all, err := e.Connectors(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, bucket.ErrUnavailable):
+		return connector.Connector{}, err
+	case err != nil:
 		return connector.Connector{}, drain.Configuration(err)
 	}
 	var sinks []connector.Connector

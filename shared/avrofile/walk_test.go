@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"math/rand"
 	"strings"
 	"testing"
 
@@ -38,7 +39,7 @@ func ladderBody(t testing.TB, i int) []byte {
 		mini = goavro.Union("riftline.miniSeries", map[string]any{"target": 2, "wins": 1, "losses": i % 2, "progress": "WLN"})
 	}
 	b, err := codec.BinaryFromNative(nil, map[string]any{
-		"puuid": strings.Repeat(string(rune('a'+i%26)), 78), "leaguePoints": 1000 + i, "rank": "I", "wins": i, "losses": i * 3, "veteran": true,
+		"puuid": puuid(i), "leaguePoints": 1000 + i, "rank": "I", "wins": i, "losses": i * 3, "veteran": true,
 		"inactive": false, "freshBlood": i%2 == 0, "hotStreak": true, "miniSeries": mini, "tier": "CHALLENGER",
 		"leagueId": "b9e4d6d0-5a6d-3f5c-9a3c-6c7f1a0ad001", "platform": "kr", "polled_at": int64(1764393600000 + i),
 	})
@@ -46,6 +47,17 @@ func ladderBody(t testing.TB, i int) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// puuid is as hard to compress as a real one.
+func puuid(i int) string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	rng := rand.New(rand.NewSource(int64(i)))
+	b := make([]byte, 78)
+	for j := range b {
+		b[j] = letters[rng.Intn(len(letters))]
+	}
+	return string(b)
 }
 
 func varint(v int64) []byte { return binary.AppendVarint(nil, v) }

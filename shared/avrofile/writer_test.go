@@ -40,7 +40,7 @@ func bodies(t testing.TB, n int) [][]byte {
 	t.Helper()
 	b := make([][]byte, n)
 	for i := range b {
-		b[i] = ladderBody(t, i%50)
+		b[i] = ladderBody(t, i%2500)
 	}
 	return b
 }
@@ -278,7 +278,7 @@ func TestUnknownCodec(t *testing.T) {
 
 // BenchmarkHotPath is what a drain does with each record: check it and append it.
 func BenchmarkHotPath(b *testing.B) {
-	in := bodies(b, 50)
+	in := bodies(b, 2500)
 	walk, err := Compile(ladder)
 	if err != nil {
 		b.Fatal(err)
@@ -309,7 +309,7 @@ func BenchmarkHotPath(b *testing.B) {
 }
 
 func BenchmarkCheck(b *testing.B) {
-	in := bodies(b, 50)
+	in := bodies(b, 2500)
 	walk, err := Compile(ladder)
 	if err != nil {
 		b.Fatal(err)

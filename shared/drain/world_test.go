@@ -45,7 +45,7 @@ const (
 
 // world is a broker, a bucket and a registry, and a sink between them.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	ctx     context.Context
 	cluster *kfake.Cluster
 	server  *gcs.Server
@@ -79,7 +79,7 @@ func (r *registry) ByID(_ context.Context, id int) (string, error) {
 	return "", fmt.Errorf("%w: %d", schema.ErrUnknownID, id)
 }
 
-func newWorld(t *testing.T, partitions int32) *world {
+func newWorld(t testing.TB, partitions int32) *world {
 	t.Helper()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, topicName))
 	if err != nil {
@@ -586,7 +586,7 @@ func (w *world) drainAny(s connector.Sink, d Deps) Summary {
 	return sum
 }
 
-func wantText(t *testing.T, text string, parts ...string) {
+func wantText(t testing.TB, text string, parts ...string) {
 	t.Helper()
 	for _, p := range parts {
 		if !strings.Contains(text, p) {
