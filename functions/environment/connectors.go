@@ -125,7 +125,7 @@ func (e *Environment) readFile(ctx context.Context, file string) (connector.Conn
 }
 
 func readLocal(file string) (connector.Connector, error) {
-	data, err := os.ReadFile(file) //nolint:gosec // the folder is the operator's, and the name has no separator in it
+	data, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return connector.Connector{}, fmt.Errorf("connector file %s: %w", file, ErrNoConnector)
 	}

@@ -268,18 +268,15 @@ func (w *world) wantValues(want string) {
 // state is the source offset object.
 func (w *world) state() sourceoffset.State {
 	w.t.Helper()
-	for _, o := range w.gcs.Objects("state", "riftline/poll/") {
-		if o.Name != object {
-			w.t.Fatalf("unexpected object %s", o.Name)
-		}
-		s, err := sourceoffset.Decode(o.Data)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		return s
+	objects := w.gcs.Objects("state", "riftline/poll/")
+	if len(objects) != 1 || objects[0].Name != object {
+		w.t.Fatalf("source offset objects: %v", objects)
 	}
-	w.t.Fatal("there is no source offset object")
-	return sourceoffset.State{}
+	s, err := sourceoffset.Decode(objects[0].Data)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s
 }
 
 // expire sets the time up to which an unfinished run is left alone to long ago, as if it had passed.

@@ -23,7 +23,7 @@ func (w *world) start(name string, lost bool) *actor {
 	until := 0
 	go func() {
 		defer close(a.done)
-		w.run(name, func(p point) error {
+		w.disturb(name, func(p point) error {
 			if p.after {
 				if lost && p.call == "write" {
 					lost = false
@@ -100,7 +100,7 @@ func TestInterleavedRuns(t *testing.T) {
 				}
 				first.kill()
 				for m := 0; ; m++ {
-					ended := false
+					var ended bool
 					for k := n; ; k++ {
 						w := prepare()
 						first := w.start("first", lost)
@@ -123,7 +123,7 @@ func TestInterleavedRuns(t *testing.T) {
 						tried++
 						w.pass(20 * time.Minute)
 						what := fmt.Sprintf("lost %v, back %v: first stops %s, second %s, first dies %s", lost, back, at, mid, died)
-						if s, err, _ := w.run("clean", nil); err != nil {
+						if s, _, err := w.run("clean", nil); err != nil {
 							t.Fatalf("%s: %s: %v", what, s.Outcome, err)
 						}
 						if wrong := w.check(); wrong != "" {

@@ -101,7 +101,7 @@ func TestOneTransactionForEachPart(t *testing.T) {
 		for n := 1; ; n++ {
 			w := prepare()
 			var where point
-			_, _, killed := w.run("killed", func(p point) error {
+			_, killed, _ := w.run("killed", func(p point) error {
 				if where = p; p.n == n {
 					return errKilled
 				}
@@ -123,7 +123,7 @@ func TestOneTransactionForEachPart(t *testing.T) {
 			w := prepare()
 			var where point
 			reached := false
-			w.run("failing", func(p point) error {
+			w.disturb("failing", func(p point) error {
 				if p.n == n {
 					where, reached = p, true
 				}
@@ -136,7 +136,7 @@ func TestOneTransactionForEachPart(t *testing.T) {
 				break
 			}
 			w.pass(10 * time.Minute)
-			if s, err, _ := w.run("clean", nil, parts); err != nil {
+			if s, _, err := w.run("clean", nil, parts); err != nil {
 				t.Errorf("%s: %s: %v", where, s.Outcome, err)
 			}
 			if wrong := w.check(); wrong != "" {
@@ -149,7 +149,7 @@ func TestOneTransactionForEachPart(t *testing.T) {
 func TestAnotherRunThatMayBeAliveIsLeftAlone(t *testing.T) {
 	w := newWorld(t)
 	w.serve("a=A")
-	w.run("killed", func(p point) error {
+	w.disturb("killed", func(p point) error {
 		if p.call == "fence" {
 			return errKilled
 		}
@@ -179,7 +179,7 @@ func TestUntilDecidesWhoWaitsAndNothingElse(t *testing.T) {
 				w.serve("a=A")
 				w.undisturbed(t, Published)
 				w.serve("a=B")
-				w.run("killed", func(p point) error {
+				w.disturb("killed", func(p point) error {
 					if p.call == "commit" && p.after == committed {
 						return errKilled
 					}
@@ -187,7 +187,7 @@ func TestUntilDecidesWhoWaitsAndNothingElse(t *testing.T) {
 				})
 				w.replace(func(s *sourceoffset.State) { until(s.Intent) })
 				for range 4 {
-					if s, err, _ := w.run("clean", nil); err != nil {
+					if s, _, err := w.run("clean", nil); err != nil {
 						t.Fatalf("%s: %v", s.Outcome, err)
 					}
 					w.pass(5 * time.Minute)
@@ -208,7 +208,7 @@ func TestMarkerThatExpired(t *testing.T) {
 				w.serve("a=A")
 				w.undisturbed(t, Published)
 				w.serve("a=B")
-				w.run("killed", func(p point) error {
+				w.disturb("killed", func(p point) error {
 					if p.call == "commit" && p.after == committed {
 						return errKilled
 					}
@@ -237,7 +237,7 @@ func TestMarkerThatExpired(t *testing.T) {
 // run0 is a run that must not fail, whatever it finds.
 func (w *world) run0(t *testing.T) Summary {
 	t.Helper()
-	s, err, _ := w.run("clean", nil)
+	s, _, err := w.run("clean", nil)
 	if err != nil {
 		t.Fatalf("%s: %v", s.Outcome, err)
 	}
@@ -247,7 +247,7 @@ func (w *world) run0(t *testing.T) Summary {
 func TestStops(t *testing.T) {
 	killedAfter := func(w *world, call string) {
 		w.serve("a=B b=A")
-		w.run("killed", func(p point) error {
+		w.disturb("killed", func(p point) error {
 			if p.call == call && p.after {
 				return errKilled
 			}
@@ -342,7 +342,7 @@ func TestObjectThatCannotBeReadIsNoBeginning(t *testing.T) {
 	} {
 		w := newWorld(t)
 		w.serve("a=A")
-		s, err, _ := w.run("failing", func(p point) error {
+		s, _, err := w.run("failing", func(p point) error {
 			if p.call == "read" {
 				return c.err
 			}
@@ -417,7 +417,7 @@ func TestPublishingWithoutComparing(t *testing.T) {
 			t.Errorf("published %d, %d in the topic", s.Published, len(w.log))
 		}
 	}
-	w.run("killed", func(p point) error {
+	w.disturb("killed", func(p point) error {
 		if p.call == "commit" && p.after {
 			return errKilled
 		}
@@ -538,7 +538,7 @@ func TestChangesByNewFieldsAreCounted(t *testing.T) {
 		{parse(`{"k":"a","v":"1","n/~":3}`), parse(`{"k":"b","v":"2","n/~":2}`), parse(`{"k":"c","v":"1"}`)},
 	}
 	for i, want := range [][2]int{{0, 0}, {2, 1}, {1, 0}} {
-		s, err, _ := w.run("r", nil, func(_ *connector.Source, d *Deps) {
+		s, _, err := w.run("r", nil, func(_ *connector.Source, d *Deps) {
 			d.NewFetcher = func(connector.Source) (Fetcher, error) { return fixed(answers[i]), nil }
 		})
 		if err != nil || s.Changed != want[0] || s.OnlyNewFields != want[1] {

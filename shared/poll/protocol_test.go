@@ -14,7 +14,7 @@ import (
 // undisturbed runs a poll that nothing interferes with.
 func (w *world) undisturbed(t *testing.T, want Outcome, change ...func(*connector.Source, *Deps)) Summary {
 	t.Helper()
-	s, err, _ := w.run("clean", nil, change...)
+	s, _, err := w.run("clean", nil, change...)
 	if s.Outcome != want {
 		t.Fatalf("outcome %s, want %s (%v)", s.Outcome, want, err)
 	}
@@ -29,7 +29,7 @@ func points(t *testing.T, prepare func() *world) int {
 	t.Helper()
 	n := 0
 	w := prepare()
-	if _, _, killed := w.run("counted", func(p point) error { n = p.n; return nil }); killed {
+	if _, killed, _ := w.run("counted", func(p point) error { n = p.n; return nil }); killed {
 		t.Fatal("killed")
 	}
 	return n
@@ -74,7 +74,7 @@ func leftBehind(t *testing.T, call string, after bool) *world {
 	w.serve("a=A b=A")
 	w.undisturbed(t, Published)
 	w.serve("a=B b=A c=A")
-	if _, _, killed := w.run("left", func(p point) error {
+	if _, killed, _ := w.run("left", func(p point) error {
 		if p.call == call && p.after == after {
 			return errKilled
 		}
@@ -96,7 +96,7 @@ func TestKilledAnywhere(t *testing.T) {
 				for _, next := range []string{"", "a=A b=A c=A", "a=Z b=Z c=Z"} {
 					w := prepare()
 					var where point
-					if _, _, killed := w.run("killed", func(p point) error {
+					if _, killed, _ := w.run("killed", func(p point) error {
 						if where = p; p.n == n {
 							return errKilled
 						}
@@ -108,7 +108,7 @@ func TestKilledAnywhere(t *testing.T) {
 						w.serve(next)
 					}
 					w.pass(10 * time.Minute)
-					if s, err, _ := w.run("clean", nil); err != nil {
+					if s, _, err := w.run("clean", nil); err != nil {
 						t.Errorf("%s, then %q: %s: %v", where, next, s.Outcome, err)
 					}
 					if wrong := w.check(); wrong != "" {
@@ -131,7 +131,7 @@ func TestFailedAnywhere(t *testing.T) {
 					w := prepare()
 					var where point
 					failed := 0
-					s, err, _ := w.run("failing", func(p point) error {
+					s, _, err := w.run("failing", func(p point) error {
 						if p.n == n {
 							where = p
 						}
@@ -146,7 +146,7 @@ func TestFailedAnywhere(t *testing.T) {
 						t.Errorf("%s: a claim is left", at)
 					}
 					w.pass(10 * time.Minute)
-					if s, err, _ := w.run("clean", nil); err != nil {
+					if s, _, err := w.run("clean", nil); err != nil {
 						t.Errorf("%s: %s: %v", at, s.Outcome, err)
 					}
 					if wrong := w.check(); wrong != "" {
@@ -171,7 +171,7 @@ func TestOvertakenAnywhere(t *testing.T) {
 						var where point
 						var other Summary
 						var otherErr error
-						s, err, _ := w.run("slow", func(p point) error {
+						s, _, err := w.run("slow", func(p point) error {
 							if p.n != n {
 								return nil
 							}
@@ -180,7 +180,7 @@ func TestOvertakenAnywhere(t *testing.T) {
 							if meanwhile != "" {
 								w.serve(meanwhile)
 							}
-							other, otherErr, _ = w.run("other", nil)
+							other, _, otherErr = w.run("other", nil)
 							return nil
 						})
 						at := fmt.Sprintf("%s, asleep for %v, then %q (%s: %v; other %s: %v)", where, asleep, meanwhile, s.Outcome, err, other.Outcome, otherErr)
@@ -188,7 +188,7 @@ func TestOvertakenAnywhere(t *testing.T) {
 							t.Errorf("%s: a run failed", at)
 						}
 						w.pass(10 * time.Minute)
-						if s, err, _ := w.run("clean", nil); err != nil {
+						if s, _, err := w.run("clean", nil); err != nil {
 							t.Errorf("%s: %s: %v", at, s.Outcome, err)
 						}
 						if wrong := w.check(); wrong != "" {
@@ -210,14 +210,14 @@ func TestOvertakenByOneThatIsKilled(t *testing.T) {
 		for m := 1; m <= last+12; m++ {
 			w := prepare()
 			var where, died point
-			w.run("slow", func(p point) error {
+			w.disturb("slow", func(p point) error {
 				if p.n != n {
 					return nil
 				}
 				where = p
 				w.pass(10 * time.Minute)
 				w.serve("a=A b=A c=A d=B")
-				w.run("other", func(p point) error {
+				w.disturb("other", func(p point) error {
 					if p.n != m {
 						return nil
 					}
@@ -227,7 +227,7 @@ func TestOvertakenByOneThatIsKilled(t *testing.T) {
 				return nil
 			})
 			w.pass(10 * time.Minute)
-			if s, err, _ := w.run("clean", nil); err != nil {
+			if s, _, err := w.run("clean", nil); err != nil {
 				t.Errorf("%s, other killed at %s: %s: %v", where, died, s.Outcome, err)
 			}
 			if wrong := w.check(); wrong != "" {
@@ -249,7 +249,7 @@ func TestCommitThatIsCarriedOutLate(t *testing.T) {
 				w.serve("a=B b=A")
 				id := ""
 				lost := false
-				s, err, _ := w.run("lost", func(p point) error {
+				s, _, err := w.run("lost", func(p point) error {
 					if p.call != "commit" || p.after || lost {
 						return nil
 					}
@@ -268,7 +268,7 @@ func TestCommitThatIsCarriedOutLate(t *testing.T) {
 				})
 				if killed {
 					w.pass(10 * time.Minute)
-					s, err, _ = w.run("clean", nil)
+					s, _, err = w.run("clean", nil)
 				}
 				if err != nil {
 					t.Errorf("%s: %v", s.Outcome, err)

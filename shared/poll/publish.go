@@ -13,7 +13,7 @@ import (
 )
 
 // publish announces, publishes and closes each part.
-func (r *run) publish(ctx context.Context, topic, markerTopic kafka.Topic, b batch, parts []part) error {
+func (r *run) publish(ctx context.Context, markerTopic kafka.Topic, b batch, parts []part) error {
 	if err := r.announceFirst(ctx, markerTopic, b, parts[0]); err != nil {
 		return err
 	}

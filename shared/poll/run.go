@@ -187,7 +187,7 @@ func (r *run) proceed(ctx context.Context) error {
 	if left := time.Until(r.deadline); left < min(publishMargin, r.total/6) {
 		return &failure{outcome: Deferred, retryAfter: r.d.Now(), err: fmt.Errorf("publishing %d changes: only %s of the deadline are left, nothing was begun", len(b.changes), left.Round(time.Millisecond))}
 	}
-	topic, markerTopic, err := r.connect(ctx)
+	markerTopic, err := r.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -196,7 +196,7 @@ func (r *run) proceed(ctx context.Context) error {
 		return err
 	}
 	step.Reached(ctx, "poll.4.connected")
-	return r.publish(ctx, topic, markerTopic, b, parts)
+	return r.publish(ctx, markerTopic, b, parts)
 }
 
 // fetch asks the API, and once more with credentials read afresh if it refuses the ones that are held.
@@ -330,30 +330,32 @@ func (r *run) markerTopic() string {
 	return r.s.Topic
 }
 
-// connect makes sure that the topic is the one the state knows and that nobody published before the state began.
-func (r *run) connect(ctx context.Context) (topic, markerTopic kafka.Topic, err error) {
+// connect makes sure that the topic is the one the state knows and that nobody published before the state began. It
+// returns the topic under which the marker goes.
+func (r *run) connect(ctx context.Context) (kafka.Topic, error) {
 	p, err := r.openProducer()
 	if err != nil {
-		return topic, markerTopic, err
+		return kafka.Topic{}, err
 	}
-	if topic, err = r.topic(ctx, p); err != nil {
-		return topic, markerTopic, err
+	topic, err := r.topic(ctx, p)
+	if err != nil {
+		return kafka.Topic{}, err
 	}
 	known := r.st.TopicID != [16]byte{}
 	if known && topic.ID != r.st.TopicID {
-		return topic, markerTopic, r.stop(ctx, r.st, fmt.Sprintf("topic %s was deleted and created again: what it held is gone, and the source offset object still knows it", topic.Name))
+		return kafka.Topic{}, r.stop(ctx, r.st, fmt.Sprintf("topic %s was deleted and created again: what it held is gone, and the source offset object still knows it", topic.Name))
 	}
-	markerTopic = topic
+	markerTopic := topic
 	if name := r.markerTopic(); name != topic.Name {
 		if markerTopic, err = p.Topic(ctx, name); err != nil {
-			return topic, markerTopic, fmt.Errorf("finding riftline.marker.topic: %w", err)
+			return kafka.Topic{}, fmt.Errorf("finding riftline.marker.topic: %w", err)
 		}
 	}
 	if err := r.checkBegin(ctx, p, markerTopic.Name); err != nil {
-		return topic, markerTopic, err
+		return kafka.Topic{}, err
 	}
 	r.st.TopicID = topic.ID
-	return topic, markerTopic, nil
+	return markerTopic, nil
 }
 
 // checkBegin looks at the marker before the first transaction under a marker topic, without taking over the
@@ -401,7 +403,7 @@ func (r *run) topic(ctx context.Context, p Producer) (kafka.Topic, error) {
 	if err != nil {
 		return topic, fmt.Errorf("creating topic %s as %s: %w", r.s.Topic, how, err)
 	}
-	r.log.InfoContext(ctx, "created the topic as "+how, slog.String("topic", topic.Name), slog.Int("partitions", int(topic.Partitions)))
+	r.log.InfoContext(ctx, "created the topic", slog.String("topic", topic.Name), slog.String("as", how), slog.Int("partitions", int(topic.Partitions)))
 	return topic, nil
 }
 

@@ -143,7 +143,7 @@ func (p *process) do(call string, f func() error) error {
 }
 
 // run polls once. killed is true when the hook ended the process.
-func (w *world) run(name string, h hook, change ...func(*connector.Source, *Deps)) (s Summary, err error, killed bool) {
+func (w *world) run(name string, h hook, change ...func(*connector.Source, *Deps)) (s Summary, killed bool, err error) {
 	p := &process{w: w, name: name, hook: h}
 	defer func() {
 		if v := recover(); v != nil {
@@ -160,7 +160,12 @@ func (w *world) run(name string, h hook, change ...func(*connector.Source, *Deps
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	s, err = Run(ctx, src, deps)
-	return s, err, false
+	return s, false, err
+}
+
+// disturb is a run of which only what it leaves behind matters.
+func (w *world) disturb(name string, h hook, change ...func(*connector.Source, *Deps)) {
+	_, _, _ = w.run(name, h, change...)
 }
 
 func (w *world) source() connector.Source {

@@ -299,11 +299,10 @@ func (d *decoder) instant() (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		return time.Time{}, nil
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t.UTC(), nil
 	}
-	return t.UTC(), nil
+	return time.Time{}, nil
 }
 
 func (d *decoder) variables() (m map[string]string, err error) {

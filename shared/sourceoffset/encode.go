@@ -69,7 +69,7 @@ func Encode(s State) ([]byte, error) {
 	defer writers.Put(zip)
 	var out bytes.Buffer
 	zip.Reset(&out)
-	if _, err := zip.Write(appendState(nil, s)); err != nil {
+	if _, err := zip.Write(encodeState(s)); err != nil {
 		return nil, fmt.Errorf("compressing source offset object: %w", err)
 	}
 	if err := zip.Close(); err != nil {
@@ -80,10 +80,9 @@ func Encode(s State) ([]byte, error) {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// appendState appends the canonical body with the sum in its place among the sorted members.
-func appendState(dst []byte, s State) []byte {
-	begin := len(dst)
-	dst = slices.Grow(dst, 1024+128*len(s.Base))
+// encodeState is the canonical body with the sum in its place among the sorted members.
+func encodeState(s State) []byte {
+	dst := make([]byte, 0, 1024+128*len(s.Base))
 	dst = append(dst, `{"base":`...)
 	dst = appendBase(dst, s.Base)
 	dst = append(dst, `,"claim":`...)
@@ -122,7 +121,7 @@ func appendState(dst []byte, s State) []byte {
 	dst = base64.RawURLEncoding.AppendEncode(dst, s.TopicID[:])
 	dst = append(dst, `"}`...)
 
-	sum := fmt.Sprintf(`,"sum":"%08x"`, crc32.Checksum(dst[begin:], castagnoli))
+	sum := fmt.Sprintf(`,"sum":"%08x"`, crc32.Checksum(dst, castagnoli))
 	return slices.Insert(dst, at, []byte(sum)...)
 }
 

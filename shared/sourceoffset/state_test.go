@@ -77,7 +77,7 @@ func TestStateIsReadAsItWasWritten(t *testing.T) {
 func TestSumIsWhatAnyWriterWouldCompute(t *testing.T) {
 	for name, s := range states() {
 		t.Run(name, func(t *testing.T) {
-			body := appendState(nil, s)
+			body := encodeState(s)
 			var members map[string]any
 			in := json.NewDecoder(bytes.NewReader(body))
 			in.UseNumber()
@@ -118,7 +118,7 @@ func reSum(t *testing.T, body string) []byte {
 }
 
 func TestDamagedObjectsAreRefused(t *testing.T) {
-	whole := string(appendState(nil, fullState()))
+	whole := string(encodeState(fullState()))
 	packed, err := Encode(fullState())
 	if err != nil {
 		t.Fatal(err)
@@ -183,7 +183,7 @@ func TestDamagedObjectsAreRefused(t *testing.T) {
 }
 
 func TestTimesThatCannotBeReadAreLongPast(t *testing.T) {
-	whole := string(appendState(nil, fullState()))
+	whole := string(encodeState(fullState()))
 	for _, until := range []string{`null`, `"tomorrow"`} {
 		s, err := Decode(reSum(t, strings.ReplaceAll(whole, `"until":"2026-11-29T12:01:30.005Z"`, `"until":`+until)))
 		if err != nil {
@@ -247,7 +247,7 @@ func TestNewIDsDiffer(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	for _, s := range states() {
-		f.Add(appendState(nil, s))
+		f.Add(encodeState(s))
 		data, err := Encode(s)
 		if err != nil {
 			f.Fatal(err)
@@ -263,7 +263,7 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		again, err := Decode(appendState(nil, s))
+		again, err := Decode(encodeState(s))
 		if err != nil {
 			t.Fatalf("what was read cannot be written and read: %v", err)
 		}
