@@ -2,6 +2,7 @@ package environment
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -126,14 +127,15 @@ func (e *Environment) drainDeps(ctx context.Context, s connector.Sink, deps *dra
 		if e.StateURL == "" {
 			return done, drain.Configuration(errors.New("RIFTLINE_STATE is not set: it names the bucket for state, gs://bucket/prefix"))
 		}
+		// Making a client asks nobody: what fails is a setting, or credentials that are not there.
 		if deps.Heads, err = e.bucket(ctx, e.StateURL); err != nil {
-			return done, err
+			return done, drain.Configuration(err)
 		}
 	}
 	if deps.Archive == nil {
 		client, err := e.archiveClient(ctx, s)
 		if err != nil {
-			return done, err
+			return done, drain.Configuration(err)
 		}
 		if deps.Archive, err = bucket.Open(client, "gs://"+s.Bucket); err != nil {
 			return done, drain.Configuration(err)
@@ -160,10 +162,16 @@ func (e *Environment) archiveClient(ctx context.Context, s connector.Sink) (*sto
 	if s.CredentialsJSON.Empty() || e.Local || e.Getenv("STORAGE_EMULATOR_HOST") != "" {
 		return e.Storage(ctx)
 	}
-	// Only a service account's key is taken: other kinds of credentials can send the token's request anywhere.
+	// Only a service account's key is taken: other kinds can make the process send requests, or read files, anywhere.
+	var key struct {
+		Type string `json:"type"`
+	}
+	if json.Unmarshal([]byte(s.CredentialsJSON.Reveal()), &key) != nil || key.Type != "service_account" {
+		return nil, fmt.Errorf("gcs.credentials of sink %s: not the JSON key of a service account", s.Name)
+	}
 	client, err := bucket.NewClient(context.WithoutCancel(ctx), option.WithAuthCredentialsJSON(option.ServiceAccount, []byte(s.CredentialsJSON.Reveal())))
 	if err != nil {
-		return nil, drain.Configuration(fmt.Errorf("gcs.credentials of sink %s: %w", s.Name, err))
+		return nil, fmt.Errorf("gcs.credentials of sink %s: %w", s.Name, err)
 	}
 	e.atClose(client.Close)
 	return client, nil

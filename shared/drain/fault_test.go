@@ -2,7 +2,6 @@ package drain
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -10,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/riftline/riftline/shared/bucket"
 	"github.com/riftline/riftline/shared/connector"
@@ -92,6 +93,16 @@ func TestKilledEverywhereThenReconfigured(t *testing.T) {
 			}, (*world).verify)
 		})
 	}
+}
+
+// TestNullPolicyChangesBetweenTheRuns: a drain that stops at a null value is killed; then null values are ignored.
+func TestNullPolicyChangesBetweenTheRuns(t *testing.T) {
+	t.Parallel()
+	killedEverywhere(t, 1, func(w *world) { w.produce(0, 1, 1, 0, 1, 1, 0, 1) }, func(w *world) connector.Sink {
+		s := w.sink
+		s.NullIgnore = true
+		return s
+	}, (*world).verify)
 }
 
 // TestPlanIsCompletedAsItSays: names, codec and offsets are the plan's, whatever the configuration is now.
@@ -841,26 +852,42 @@ func TestBucketIsMissing(t *testing.T) {
 	}
 	d.Archive = missing
 	sum := w.drainWith(w.sink, d, Misconfigured)
-	if !errors.Is(errors.Join(), nil) || !strings.Contains(sum.Error, "nobody") {
-		t.Fatal(sum.Error)
-	}
+	wantText(t, sum.Error, "nobody")
 }
 
-// TestCompaction removes the first record of a file that is planned, behind a transaction's marker.
+// TestCompaction takes records away, among them the first of a file that is planned, behind a transaction's marker.
 func TestCompaction(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
+	compact, small := "compact", "1"
+	if _, err := w.admin.AlterTopicConfigs(w.ctx, []kadm.AlterConfig{
+		{Op: kadm.SetConfig, Name: "cleanup.policy", Value: &compact}, {Op: kadm.SetConfig, Name: "segment.bytes", Value: &small},
+	}, topicName); err != nil {
+		t.Fatal(err)
+	}
 	w.transaction(0, 2, true) // offsets 0, 1 and a marker at 2
 	w.drain(Drained)
-	w.produce(0, repeat(1, 4)...) // offsets 3 to 6
+	first := w.record(0, 1, "pad")
+	w.send(first)                 // 3
+	w.produce(0, repeat(1, 3)...) // 4 to 6
+	second := w.record(0, 1, "pad")
+	second.Key = first.Key
+	w.send(second)                // 7, which takes 3 away
+	w.produce(0, repeat(1, 3)...) // 8 to 10
 	d, _ := mortal(w.deps(), 1)
 	w.drainAny(w.sink, d)
 	p := w.head(0).Plan
 	if p == nil || p.Objects[0].First != 3 || p.First != 3 {
 		t.Fatalf("%+v", p)
 	}
-	w.deleteRecords(4) // the record at 3 goes, as compaction would take it
+	w.cluster.Compact()
+	if _, there := w.topic(0)[3]; there {
+		t.Fatal("nothing was compacted")
+	}
 	w.drain(Drained)
 	w.wantRecords(object(0, 3), 4, 5)
 	w.verify()
+	if lag := w.lag(0); lag != 0 {
+		t.Fatalf("lag %d", lag)
+	}
 }

@@ -561,7 +561,7 @@ func killedEverywhere(t *testing.T, partitions int32, before func(*world), after
 			d, l := mortal(w.deps(), changes)
 			_, err := Run(w.ctx, w.sink, d)
 			alive = l.left.Load() >= 0
-			if alive && err != nil {
+			if alive && err != nil && outcomeOf(err) != Stopped {
 				t.Fatal(err)
 			}
 			s := after(w)
