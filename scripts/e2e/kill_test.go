@@ -353,8 +353,51 @@ var drainings = []struct {
 	}},
 	{"the completion of a plan", func(p *pipeline) {
 		p.fill(0, 11)
-		p.dieDraining("drain.9.created:2")
+		p.dieDraining("drain.8.planned")
 	}},
+	{"the completion of a plan that is partly done", func(p *pipeline) {
+		p.fill(0, 11)
+		p.dieAfterOneObject()
+	}},
+}
+
+// dieAfterOneObject runs a drain that is killed when exactly one of its objects is there: they are sent in parallel, so
+// a step's name alone would not say how many are.
+func (p *pipeline) dieAfterOneObject() {
+	p.t.Helper()
+	ready := make(chan *process, 1)
+	var mu sync.Mutex
+	first, killed := "", false
+	p.intercept(func(r gcs.Request) gcs.Fault {
+		if r.Bucket != p.archive || (r.Op != gcs.OpInsert && r.Op != gcs.OpUpload) {
+			return gcs.Fault{}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if first == "" {
+			first = r.Name
+		}
+		if r.Name == first {
+			return gcs.Fault{}
+		}
+		if !killed {
+			for end := time.Now().Add(patience); len(p.storage.Objects(p.archive, "")) == 0 && time.Now().Before(end); {
+				time.Sleep(5 * time.Millisecond)
+			}
+			(<-ready).kill()
+			killed = true
+		}
+		return gcs.Fault{DropBefore: true}
+	})
+	s := start(p.t, plain.path(p.t, "sink"), p.env())
+	ready <- s
+	if s.wait(); !s.killed() {
+		p.t.Fatalf("the drain was not killed: %v\n%s", s.cmd.ProcessState, s.output())
+	}
+	p.intercept(nil)
+	if n := len(p.storage.Objects(p.archive, "")); n != 1 {
+		p.t.Fatalf("%d objects are there when the drain was killed, want 1", n)
+	}
 }
 
 // dieDraining runs a drain that is killed at a step.

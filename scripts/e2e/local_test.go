@@ -104,6 +104,7 @@ func TestLocalRunLeavesReadableFiles(t *testing.T) {
 func TestLocalRunOnARealBroker(t *testing.T) {
 	t.Parallel()
 	p := newPipeline(t, options{})
+	holdRepositoryFiles(t)
 	overrides := fmt.Sprintf(`{"challenger":{"kafka.topic":%q},"gcs-sink":{"topics":%q,"value.converter.schema.registry.url":%q}}`, p.topic, p.topic, p.registry)
 	_, r := riftlineRun(t, []string{
 		"CONNECT_BOOTSTRAP_SERVERS=" + p.bootstrap, "CONNECT_VALUE_CONVERTER_SCHEMA_REGISTRY_URL=" + p.registry, "RIFTLINE_OVERRIDES=" + overrides,

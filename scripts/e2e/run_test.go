@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/riftline/riftline/shared/local/riot"
@@ -133,10 +134,20 @@ func riotPipeline(t testing.TB, o options) (*pipeline, *riot.Server) {
 	return p, simulator
 }
 
+// repositoryFiles is held by the test that runs the connectors under their own names: two pipelines of one name on one
+// broker would fence one another, as they should.
+var repositoryFiles sync.Mutex
+
+func holdRepositoryFiles(t testing.TB) {
+	repositoryFiles.Lock()
+	t.Cleanup(repositoryFiles.Unlock)
+}
+
 // useRepositoryFiles runs infra/connectors/challenger.json and gcs-sink.json as they are; overrides give the names that
 // keep tests apart and the addresses of this machine.
 func (p *pipeline) useRepositoryFiles(source map[string]string) {
 	p.t.Helper()
+	holdRepositoryFiles(p.t)
 	p.source, p.sink = "challenger", "gcs-sink"
 	for _, name := range []string{p.source, p.sink} {
 		data, err := os.ReadFile(filepath.Join(root, "infra/connectors", name+".json"))
