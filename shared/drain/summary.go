@@ -30,7 +30,7 @@ type Summary struct {
 type PartitionSummary struct {
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
-	// From and To are the frontier before and after: all below it is archived.
+	// From and To are the frontier before and after: all below it is archived. Both are -1 when the head was not read.
 	From int64 `json:"from"`
 	To   int64 `json:"to"`
 	// Records, Objects and Bytes count what this drain made durable, not what another run had done already.
