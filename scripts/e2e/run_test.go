@@ -42,7 +42,7 @@ func TestBothConnectorFilesEndToEnd(t *testing.T) {
 
 	// The third poll is triggered by a push.
 	moved := simulator.Advance()
-	push(t, emulator, poller.url+"/PollEvent", `{"connector":"challenger"}`)
+	push(t, emulator, p.topic, poller.url+"/PollEvent", `{"connector":"challenger"}`)
 	want := 300 + moved.Changed + moved.Joined
 	eventually(t, fmt.Sprintf("%d records are in the topic", want), func() bool { return len(p.records()) == want })
 
@@ -169,8 +169,8 @@ func (p *pipeline) useRepositoryFiles(source map[string]string) {
 	p.vars["RIFTLINE_OVERRIDES"] = string(overrides)
 }
 
-// push makes a topic with a push subscription on the emulator and publishes one message.
-func push(t testing.TB, emulator, endpoint, data string) {
+// push makes a Pub/Sub topic with a push subscription on the emulator and publishes one message.
+func push(t testing.TB, emulator, name, endpoint, data string) {
 	t.Helper()
 	call := func(method, path string, body any) {
 		text, err := json.Marshal(body)
@@ -191,7 +191,6 @@ func push(t testing.TB, emulator, endpoint, data string) {
 			t.Fatalf("%s %s: %d %s", method, path, resp.StatusCode, answer)
 		}
 	}
-	name := "poll-" + strings.ToLower(regexp.MustCompile(`\W`).ReplaceAllString(t.Name(), "-"))
 	call(http.MethodPut, "topics/"+name, map[string]any{})
 	call(http.MethodPut, "subscriptions/"+name, map[string]any{
 		"topic": "projects/riftline/topics/" + name, "ackDeadlineSeconds": 600, "pushConfig": map[string]any{"pushEndpoint": endpoint},
