@@ -170,13 +170,10 @@ func (c *client) explain(ctx context.Context, address string, err error) error {
 			who = s.ClientID
 		}
 		return fmt.Errorf("connecting to %s: %w as %q by %s: %w; check the user and the password or token in the worker's settings", address, ErrAuthentication, who, s.Mechanism, err)
-	case errors.Is(wrapped, ErrUnreachable):
-		if ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled) {
-			return fmt.Errorf("connecting to %s: %w", address, err)
-		}
-		return fmt.Errorf("%w: connecting to %s: %w (%s)", ErrUnreachable, address, err, hint(err, strings.HasSuffix(c.settings.Protocol, "SSL")))
+	case errors.Is(ctx.Err(), context.Canceled), errors.Is(wrapped, ErrAuthorization):
+		return fmt.Errorf("connecting to %s: %w", address, wrapped)
 	}
-	return fmt.Errorf("connecting to %s: %w", address, wrapped)
+	return fmt.Errorf("%w: connecting to %s: %w (%s)", ErrUnreachable, address, err, hint(err, strings.HasSuffix(c.settings.Protocol, "SSL")))
 }
 
 // request sends a request that goes to one broker, chosen by the library, and returns the typed response.

@@ -21,6 +21,8 @@
 // An error of the commit itself means that the outcome is unknown, whatever it says: the library sends EndTxn again by
 // itself, so a refusal may answer the second of two, the first of which was carried out.
 //
+// Success of the commit is not believed either before the marker has been read back: see [Producer.Publish].
+//
 // # A partition without a group
 //
 // [Reader] fetches one partition with raw requests (isolation read_committed) from one offset to another, both fixed

@@ -118,6 +118,8 @@ func hint(err error, overTLS bool) string {
 	switch {
 	case errors.As(err, &early), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 		return "the connection was closed at once; does security.protocol fit the listener (TLS, SASL)?"
+	case strings.Contains(err.Error(), "invalid large response size"):
+		return "the answer is none of Kafka's; does security.protocol fit the listener (TLS), and is it a broker's port?"
 	case errors.As(err, &dns):
 		return "the host name is not known here"
 	case errors.Is(err, syscall.ECONNREFUSED):

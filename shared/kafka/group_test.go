@@ -54,7 +54,7 @@ func TestActiveGroup(t *testing.T) {
 				group := name(t, "group")
 				ctx := limit(t)
 				if kind == "consumer" {
-					ctx = context.WithValue(ctx, "opt_in_kafka_next_gen_balancer_beta", true) //nolint:staticcheck // the library's own key
+					ctx = context.WithValue(ctx, "opt_in_kafka_next_gen_balancer_beta", true) //nolint:revive,staticcheck // the key is the library's own
 				}
 				opts, err := Options(k, nil)
 				if err != nil {

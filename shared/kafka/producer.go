@@ -188,6 +188,8 @@ func (p *Producer) Marker(ctx context.Context, topic string) (Marker, bool, erro
 // Publish sends records and the marker in one transaction and commits it, if that can be asked for before until. It
 // needs a [Producer.Fence] before, once.
 //
+// After the commit the marker is read back, and only if it is there is the transaction taken for committed.
+//
 // ErrNotCommitted: the transaction can never commit. ErrUnknownOutcome: it may have committed. After any error the
 // producer is of no further use but to be fenced anew or closed.
 func (p *Producer) Publish(ctx context.Context, records []*kgo.Record, markerTopic Topic, m Marker, until time.Time) error {
@@ -223,6 +225,9 @@ func (p *Producer) publish(ctx context.Context, records []*kgo.Record, markerTop
 		return fmt.Errorf("%w: committing: %w", ErrUnknownOutcome, err)
 	}
 	step.Reached(ctx, "poll.9.committed")
+	if err := p.verify(ctx, markerTopic, m); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+	}
 	// Some brokers give a new epoch with each commit (transaction.version 2); without it there is no next part, but
 	// this one is done.
 	if p.pid, p.epoch, err = k.ProducerID(ctx); err != nil {
@@ -249,6 +254,9 @@ func (p *Producer) prepare(ctx context.Context, k *kgo.Client, records []*kgo.Re
 			return fmt.Errorf("producing to topic %s: %w", r.Record.Topic, r.Err)
 		}
 	}
+	if err := loaded(ctx, k, records); err != nil {
+		return err
+	}
 	step.Reached(ctx, "poll.9.produced")
 	if err := p.mark(ctx, markerTopic, m); err != nil {
 		return err
@@ -262,6 +270,38 @@ func (p *Producer) prepare(ctx context.Context, k *kgo.Client, records []*kgo.Re
 	}
 	if !time.Now().Before(until) {
 		return errors.New("the time to publish is over")
+	}
+	return nil
+}
+
+// loaded waits until the library has stored the partitions that it has produced to. It partitions the first records of a
+// topic before that (franz-go v1.22.2, storePartitionsUpdate), and a commit that comes in between finds no partition in
+// the transaction: the library then aborts it, or leaves it open, and reports success.
+func loaded(ctx context.Context, k *kgo.Client, records []*kgo.Record) error {
+	for _, r := range records {
+		err := again(ctx, func() (bool, error) {
+			leader, _, err := k.PartitionLeader(r.Topic, r.Partition)
+			if err == nil && leader < 0 {
+				err = errors.New("the partition is not known yet")
+			}
+			return err != nil, err
+		})
+		if err != nil {
+			return fmt.Errorf("waiting for the metadata of %s/%d: %w", r.Topic, r.Partition, err)
+		}
+	}
+	return nil
+}
+
+// verify looks whether the commit that was reported as done is one: the marker is there. It costs one request and rests
+// on nothing that the library believes.
+func (p *Producer) verify(ctx context.Context, topic Topic, m Marker) error {
+	found, err := p.client.offsets(ctx, p.id, topic, []int32{0})
+	if err != nil {
+		return fmt.Errorf("verifying the commit: %w", err)
+	}
+	if got := found[0]; got.at != m.Commits || got.metadata != markerFormat+m.ID {
+		return fmt.Errorf("verifying the commit: it was reported as done, but the marker is %d %q", got.at, got.metadata)
 	}
 	return nil
 }

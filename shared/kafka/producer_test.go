@@ -291,7 +291,6 @@ func TestLostAnswersToTheCommit(t *testing.T) {
 				t.Fatal(err)
 			}
 			l.deaf.Store(false)
-			c.DropControl()
 			p.Close()
 			next := producer(t, k, "source")
 			fence(t, next)
@@ -304,6 +303,33 @@ func TestLostAnswersToTheCommit(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestACommitThatIsNone(t *testing.T) {
+	c, k := brokers(t)
+	topic := makeTopic(t, k, 1, nil)
+	p := producer(t, k, "source")
+	fence(t, p)
+	publish(t, p, topic, Marker{"i1", 1}, "a")
+	c.ControlKey(kmsg.EndTxn.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		return req.ResponseKind(), nil, true // success is reported and nothing done
+	})
+	// The answer for the group's offsets is the old marker as long as it is asked for.
+	ctx, cancel := context.WithCancel(limit(t))
+	c.ControlKey(kmsg.OffsetFetch.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		time.AfterFunc(100*time.Millisecond, cancel)
+		return nil, nil, false
+	})
+	err := p.Publish(ctx, records(topic.Name, "i2", "x"), topic, Marker{"i2", 2}, later())
+	if !errors.Is(err, ErrUnknownOutcome) || !strings.Contains(err.Error(), "verifying") {
+		t.Fatal(err)
+	}
+	p.Close()
+	next := producer(t, k, "source")
+	fence(t, next)
+	wantMarker(t, next, topic, Marker{"i1", 1})
+	wantVisible(t, k, topic, "a")
 }
 
 func TestForeignMarker(t *testing.T) {

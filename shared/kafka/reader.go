@@ -186,14 +186,14 @@ func (r *Reader) fetch(at int64) (p page, wait bool, err error) {
 		return page{}, true, classify(err)
 	}
 	f := resp.(*kmsg.FetchResponse)
-	if err := r.judge(kerr.ErrorForCode(f.ErrorCode), nil, at); err != nil {
+	if err := r.judge(kerr.ErrorForCode(f.ErrorCode), nil); err != nil {
 		return page{}, true, err
 	}
 	if len(f.Topics) != 1 || len(f.Topics[0].Partitions) != 1 {
 		return page{}, true, fmt.Errorf("the broker answered for %d topics", len(f.Topics))
 	}
 	part := &f.Topics[0].Partitions[0]
-	if err := r.judge(kerr.ErrorForCode(part.ErrorCode), part, at); err != nil {
+	if err := r.judge(kerr.ErrorForCode(part.ErrorCode), part); err != nil {
 		return page{}, true, err
 	}
 	return r.process(part, at)
@@ -215,7 +215,7 @@ func (r *Reader) request(at int64) *kmsg.FetchRequest {
 }
 
 // judge tells errors that stay from those that pass.
-func (r *Reader) judge(err error, part *kmsg.FetchResponseTopicPartition, at int64) error {
+func (r *Reader) judge(err error, part *kmsg.FetchResponseTopicPartition) error {
 	switch {
 	case err == nil:
 		return nil
@@ -242,7 +242,7 @@ func (r *Reader) refresh() error {
 		if errors.Is(err, ErrAuthorization) || errors.Is(err, ErrAuthentication) {
 			return err
 		}
-		return nil //nolint:nilerr // asked again with the next try, until patience ends
+		return nil // asked again with the next try, until patience ends
 	}
 	t, ok := found[r.topic.Name]
 	if ok && t.ID != r.topic.ID && t.ID != [16]byte{} && r.topic.ID != [16]byte{} {

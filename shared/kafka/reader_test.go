@@ -40,7 +40,6 @@ func readAll(t *testing.T, r *Reader) (values []string, next int64) {
 			last = record.Offset
 			values = append(values, string(record.Value))
 		}
-		next = n
 	}
 }
 

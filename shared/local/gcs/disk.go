@@ -49,7 +49,7 @@ type description struct {
 func openDisk(root string) (*disk, error) {
 	d := &disk{root: root, side: filepath.Join(root, ".riftline-gcs")}
 	for _, dir := range []string{"pending", "meta"} {
-		if err := os.MkdirAll(filepath.Join(d.side, dir), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(d.side, dir), 0o750); err != nil {
 			return nil, fmt.Errorf("making the bucket folder: %w", err)
 		}
 	}
@@ -70,10 +70,10 @@ func (d *disk) pending(generation int64, kind string) string {
 }
 
 func (d *disk) createBucket(name string) error {
-	if err := os.MkdirAll(filepath.Join(d.side, "meta", name), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(d.side, "meta", name), 0o750); err != nil {
 		return err
 	}
-	return os.MkdirAll(filepath.Join(d.root, name), 0o755)
+	return os.MkdirAll(filepath.Join(d.root, name), 0o750)
 }
 
 func (d *disk) put(o *Stored) error {
@@ -81,7 +81,7 @@ func (d *disk) put(o *Stored) error {
 		return err
 	}
 	data := d.pending(o.Generation, "data")
-	if err := os.WriteFile(data, o.Data, 0o644); err != nil {
+	if err := os.WriteFile(data, o.Data, 0o600); err != nil {
 		return err
 	}
 	info, err := os.Stat(data)
@@ -111,7 +111,7 @@ func (d *disk) remove(bucket, name string, generation int64) error {
 // room makes the object's folder; a file in the way of a folder, or the other way round, is an error.
 func (d *disk) room(bucket, name string) error {
 	path := d.visible(bucket, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return fmt.Errorf("a folder cannot hold gs://%s/%s beside an object that has one of its folders' names: %w", bucket, name, err)
 	}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
@@ -127,7 +127,7 @@ func (d *disk) decide(c description) error {
 		return err
 	}
 	tmp := d.pending(c.Generation, "tmp")
-	if err := os.WriteFile(tmp, text, 0o644); err != nil {
+	if err := os.WriteFile(tmp, text, 0o600); err != nil {
 		return err
 	}
 	return os.Rename(tmp, d.pending(c.Generation, "json"))
@@ -227,7 +227,7 @@ func (d *disk) reserve(g int64) error {
 	}
 	bound := g + reserveStep
 	path := filepath.Join(d.side, "generation")
-	if err := os.WriteFile(path+".tmp", []byte(strconv.FormatInt(bound, 10)), 0o644); err != nil {
+	if err := os.WriteFile(path+".tmp", []byte(strconv.FormatInt(bound, 10)), 0o600); err != nil {
 		return err
 	}
 	if err := os.Rename(path+".tmp", path); err != nil {
@@ -265,7 +265,7 @@ func (d *disk) bucketNames() ([]string, error) {
 // descriptions are the side files of a bucket, by object name.
 func (d *disk) descriptions(bucket string) (map[string]*Stored, error) {
 	dir := filepath.Join(d.side, "meta", bucket)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
 	entries, err := os.ReadDir(dir)

@@ -15,6 +15,7 @@
 package gcs
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -148,7 +149,7 @@ func New(o Options) (*Server, error) {
 	if addr == "" {
 		addr = "127.0.0.1:0"
 	}
-	l, err := net.Listen("tcp", addr)
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listening for storage requests: %w", err)
 	}
