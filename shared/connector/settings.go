@@ -32,6 +32,8 @@ type Source struct {
 	Registry       Registry
 	// ValueFields says which fields are stamped on each record: "auto" or "none" (riftline.value.fields).
 	ValueFields string
+	// RecordFormat is riftline.record.format.
+	RecordFormat RecordFormat
 
 	// ExactlyOnceRequired is false only for exactly.once.support=requested.
 	ExactlyOnceRequired bool
@@ -124,6 +126,19 @@ type Converter string
 const (
 	StringConverter Converter = "org.apache.kafka.connect.storage.StringConverter"
 	AvroConverter   Converter = "io.confluent.connect.avro.AvroConverter"
+)
+
+// RecordFormat is how keys and values are written (riftline.record.format). The zero value is FormatAuto.
+type RecordFormat string
+
+// The formats of records.
+const (
+	// FormatAuto is FormatCastorm where the subject's latest schema is castorm's envelope, else FormatTyped.
+	FormatAuto RecordFormat = "auto"
+	// FormatTyped is typed Avro.
+	FormatTyped RecordFormat = "typed"
+	// FormatCastorm is the key struct and the envelope that castorm's HTTP source writes.
+	FormatCastorm RecordFormat = "castorm"
 )
 
 // TopicCreation is topic.creation.default.*.

@@ -51,7 +51,7 @@ func TestTheUsersSource(t *testing.T) {
 	r := resolver(nil)
 	s := source(t, read(t, infra+"challenger.json"), worker, r)
 	want := Source{
-		Name: "challenger", Topic: "challenger",
+		Name: "challenger", Topic: "challenger", RecordFormat: FormatAuto,
 		Request: Request{
 			URL: "https://kr.api.riotgames.com/lol/league/v4/challengerleagues/by-queue/RANKED_SOLO_5x5", Method: "GET",
 			Headers: []Header{{"X-Riot-Token", secret.New("secret-of-riot-api-key")}},

@@ -35,6 +35,7 @@ func (c Connector) Source(ctx context.Context, w Worker, r *secret.Resolver, o C
 		ValueConverter:      e.converters.value,
 		Registry:            e.registry,
 		ValueFields:         e.filled("riftline.value.fields"),
+		RecordFormat:        RecordFormat(strings.ToLower(e.filled("riftline.record.format"))),
 		ExactlyOnceRequired: !strings.EqualFold(e.values["exactly.once.support"], "requested"),
 		MarkerTopic:         e.text("riftline.marker.topic"),
 		MarkerAge:           e.span("riftline.marker.age"),

@@ -50,7 +50,7 @@ var castormKeys = []entry{
 	{key: "http.response.policy.codes.process", def: "200..299", class: Honoured, reason: "status codes whose body is read", check: codes},
 	{key: "http.response.policy.codes.skip", def: "300..399", class: Honoured, reason: "status codes that count as an answer without entries", check: codes},
 	{key: "http.response.record.parser", def: "com.github.castorm.kafka.connect.http.response.jackson.JacksonKvRecordHttpResponseParser", class: Ignored, reason: typedRecords, check: class([]string{"JacksonKvRecordHttpResponseParser"})},
-	{key: "http.response.record.mapper", alias: "http.record.mapper", def: "com.github.castorm.kafka.connect.http.record.SchemedKvSourceRecordMapper", class: Honoured, reason: "records become typed Avro instead of castorm's text in an envelope", check: class([]string{"SchemedKvSourceRecordMapper"}, "StringKvSourceRecordMapper")},
+	{key: "http.response.record.mapper", alias: "http.record.mapper", def: "com.github.castorm.kafka.connect.http.record.SchemedKvSourceRecordMapper", class: Honoured, reason: "riftline.record.format decides: typed Avro, or castorm's text in an envelope", check: class([]string{"SchemedKvSourceRecordMapper"}, "StringKvSourceRecordMapper")},
 	{key: "http.response.list.pointer", def: "/", class: Honoured, reason: "where the entries are in the answer; \"/\" is the whole", check: pointer},
 	{key: "http.response.record.pointer", def: "/", class: Honoured, reason: "which part of an entry is the record; \"/\" is the whole", check: pointer},
 	{key: "http.response.record.offset.pointer", class: Honoured, reason: "\"key\" is the record's key; other names are read and kept", check: offsetPointers},

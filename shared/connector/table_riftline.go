@@ -9,7 +9,7 @@ var riftlineSourceKeys = []entry{
 	{key: "riftline.dedupe.keep", def: "30d", class: Honoured, reason: "how long a key that left the answer is remembered", check: span},
 	{key: "riftline.tombstones", def: "false", class: Honoured, check: mustBe("false")},
 	{key: "riftline.key.fallback", def: "true", class: Honoured, reason: "whether /puuid may stand in for a key pointer that no entry has", check: boolean},
-	{key: "riftline.record.format", def: "auto", class: Honoured, reason: "records are typed Avro", check: choice([]string{"auto", "typed"}, "castorm")},
+	{key: "riftline.record.format", def: "auto", class: Honoured, reason: "typed Avro, or castorm's key struct and envelope; auto is castorm where the subject's latest schema is that envelope, else typed", check: choice([]string{"auto", "typed", "castorm"})},
 	{key: "riftline.value.schema", class: Refused, reason: notBuilt, check: later()},
 	{key: "riftline.value.fields", def: "auto", class: Honoured, reason: "whether fields are stamped on each record (tier, queue, platform, polled_at)", check: choice([]string{"auto", "none"})},
 	{key: "riftline.request.variables", class: Refused, reason: notBuilt, check: later()},

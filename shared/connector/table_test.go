@@ -174,7 +174,7 @@ func TestNotBuiltIsRefused(t *testing.T) {
 		"producer.override.partitioner.class":         {"com.example.Own"},
 		"riftline.dedupe":                             {"timestamp", "none"},
 		"riftline.tombstones":                         {"true"},
-		"riftline.record.format":                      {"castorm"},
+		"riftline.record.format":                      {"json"},
 		"riftline.value.schema":                       {"ladder.avsc"},
 		"riftline.request.variables":                  {"platform=kr,euw1"},
 		"riftline.pagination":                         {"page"},

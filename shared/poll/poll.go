@@ -24,7 +24,7 @@ type Fetcher interface {
 // Registry keeps schemas. *schema.Registry is one.
 type Registry interface {
 	Ensure(ctx context.Context, subject string, inferred *schema.Schema) (schema.Registered, error)
-	EnsureKey(ctx context.Context, subject, text string) (id int, err error)
+	EnsureStruct(ctx context.Context, subject, text string) (schema.Struct, error)
 }
 
 // Producer publishes in transactions. *kafka.Producer is one.

@@ -234,7 +234,9 @@ func (r *registry) Ensure(_ context.Context, _ string, inferred *schema.Schema) 
 	return out, err
 }
 
-func (r *registry) EnsureKey(context.Context, string, string) (int, error) { return 2, nil }
+func (r *registry) EnsureStruct(context.Context, string, string) (schema.Struct, error) {
+	return schema.Struct{ID: 2}, nil
+}
 
 // memoryBucket keeps the one object. It knows generations and tells the outcomes apart as package bucket does.
 type memoryBucket struct{ p *process }
