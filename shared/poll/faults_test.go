@@ -5,8 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/riftline/riftline/shared/poll/model"
 )
 
 // TestFaultsTable holds FAULTS.md to the code.
@@ -66,4 +69,37 @@ func testsIn(t *testing.T, folders ...string) map[string]bool {
 		}
 	}
 	return found
+}
+
+// TestTheModelIsHeldToTheCode replays what runs did in the model with one mistake in it, which must not know how it can
+// have happened. That the model without a mistake knows is part of every test that compares the topic.
+func TestTheModelIsHeldToTheCode(t *testing.T) {
+	w := leftBehind(t, "commit", true)
+	w.undisturbed(t, Published)
+	if unknown := w.accepted(); unknown != "" {
+		t.Fatal(unknown)
+	}
+	for name, m := range map[string]model.Mistakes{
+		"no second look":         {NoSecondLook: true},
+		"no claim":               {NoClaim: true},
+		"fetch before load":      {FetchBeforeLoad: true},
+		"fence before intent":    {FenceBeforeIntent: true},
+		"beginning without look": {GenesisWithoutLook: true},
+	} {
+		if n := model.Accepts(model.Options{Genesis: true, Mistakes: m}, w.events); n == len(w.events) {
+			t.Errorf("%s: the model follows %d calls of runs that do not make this mistake", name, n)
+		}
+	}
+	for n := range w.events {
+		switch {
+		case w.events[n].Call == model.End, w.events[n].Call == model.Kill:
+			continue
+		case w.events[n+1].Call == model.Kill:
+			continue // it may have died before it
+		}
+		without := slices.Delete(slices.Clone(w.events), n, n+1)
+		if model.Accepts(model.Options{Genesis: true}, without) == len(without) {
+			t.Errorf("the model does not miss call %d of %v", n+1, w.events)
+		}
+	}
 }
