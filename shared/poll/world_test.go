@@ -57,6 +57,8 @@ type world struct {
 	forgotten bool
 	// unsearchable is true when a search through the topic tells nothing.
 	unsearchable bool
+	// byHand is true once a person changed the offsets, which the model knows nothing of.
+	byHand bool
 	// late is a commit that was asked for and that the broker has not carried out yet.
 	late func()
 
@@ -435,7 +437,7 @@ func (w *world) commit(records []*kgo.Record, m kafka.Marker) {
 		w.log = append(w.log, published{string(r.Key), valueOf(body), m.ID})
 		w.raw = append(w.raw, r)
 	}
-	if expired := !w.marked && w.marker.ID != ""; m.Commits != w.marker.Commits+1 && !expired {
+	if m.Commits != w.marker.Commits+1 && !w.byHand {
 		w.t.Errorf("transaction %d follows %d", m.Commits, w.marker.Commits)
 	}
 	w.marker, w.marked = m, true
@@ -511,6 +513,9 @@ func (w *world) replace(change func(*sourceoffset.State)) {
 func (w *world) accepted() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.byHand {
+		return "" // the model knows polls only
+	}
 	n := model.Accepts(model.Options{Genesis: true}, w.events)
 	if n == len(w.events) {
 		return ""
@@ -524,7 +529,7 @@ func (w *world) accepted() string {
 func (w *world) check() string {
 	held := w.held()
 	var wrong []string
-	if !w.unreplayed {
+	if !w.unreplayed && !w.byHand {
 		if unknown := w.accepted(); unknown != "" {
 			wrong = append(wrong, unknown)
 		}
