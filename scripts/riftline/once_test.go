@@ -24,7 +24,9 @@ type cloud struct {
 	environ []string
 	broker  *broker.Broker
 	bucket  *gcs.Server
-	points  atomic.Int64 // what the API says
+	// registry is the schema registry's URL.
+	registry string
+	points   atomic.Int64 // what the API says
 }
 
 func newCloud(t *testing.T) *cloud {
@@ -43,6 +45,7 @@ func newCloud(t *testing.T) *cloud {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = reg.Close() })
+	c.registry = reg.URL()
 	if c.bucket, err = gcs.New(gcs.Options{}); err != nil {
 		t.Fatal(err)
 	}

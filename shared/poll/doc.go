@@ -37,6 +37,10 @@
 // More than 10,000 changes, or 32 MiB of them, go in several transactions: after each commit one write closes it and
 // announces the next. A run that ends in between leaves a prefix that is published and known.
 //
+// What a person changes by hand (Operate, the commands "riftline offsets") follows the same order: the object is claimed,
+// the producer fenced, and only then the marker or the topic read and the result written, all by compare-and-set. So a
+// poll that is under way cannot publish on what was known before. Every stop names the command that goes on.
+//
 // Times only decide who waits for whom, never what is true; the exception is the age up to which an absent marker means
 // "not committed" (riftline.marker.age), which must stay well below the broker's offsets.retention.minutes.
 package poll

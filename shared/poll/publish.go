@@ -113,8 +113,8 @@ func (r *run) fence(ctx context.Context, markerTopic kafka.Topic) error {
 		return r.release(ctx, fmt.Errorf("checking the marker of group %s: %w", r.store.Partition.TransactionalID(), err))
 	}
 	if ok && m.ID != r.st.Last {
-		return r.stop(ctx, r.st.Released(), fmt.Sprintf("group %s holds the marker %s on topic %s, and the source offset object knows of %s: the object was restored or replaced by hand",
-			r.store.Partition.TransactionalID(), m.ID, markerTopic.Name, orNone(r.st.Last)))
+		return r.stop(ctx, r.st.Released(), fmt.Sprintf("group %s holds the marker %s on topic %s, and the source offset object knows of %s: the object was restored or replaced by hand; %s",
+			r.store.Partition.TransactionalID(), m.ID, markerTopic.Name, orNone(r.st.Last), r.store.Partition.WaysToForget()))
 	}
 	step.Reached(ctx, "poll.8.checked")
 	return nil

@@ -341,7 +341,7 @@ func (r *run) connect(ctx context.Context) (topic, markerTopic kafka.Topic, err 
 	}
 	known := r.st.TopicID != [16]byte{}
 	if known && topic.ID != r.st.TopicID {
-		return topic, markerTopic, r.stop(ctx, r.st, fmt.Sprintf("topic %s was deleted and created again: what it held is gone, and the source offset object still knows it", topic.Name))
+		return topic, markerTopic, r.stop(ctx, r.st, fmt.Sprintf("topic %s was deleted and created again: what it held is gone, and the source offset object still knows it; %s", topic.Name, r.store.Partition.WaysToForget()))
 	}
 	markerTopic = topic
 	if name := r.markerTopic(); name != topic.Name {
@@ -371,8 +371,8 @@ func (r *run) checkBegin(ctx context.Context, p Producer, markerTopic string) er
 	case !ok:
 		return nil
 	case genesis:
-		return r.stop(ctx, r.st, fmt.Sprintf("there is no such object, and yet group %s holds the marker of transaction %d (%s) on topic %s: the object was deleted or RIFTLINE_STATE has changed; restore the object, or delete the group to publish everything once more",
-			r.store.Partition.TransactionalID(), m.Commits, m.ID, markerTopic))
+		return r.stop(ctx, r.st, fmt.Sprintf("there is no such object, and yet group %s holds the marker of transaction %d (%s) on topic %s: the object was deleted or RIFTLINE_STATE has changed; restore the object; else %s",
+			r.store.Partition.TransactionalID(), m.Commits, m.ID, markerTopic, r.store.Partition.WaysToForget()))
 	case m.ID == r.st.Last:
 		return nil
 	}
