@@ -468,3 +468,38 @@ func TestOffsetsAreLogged(t *testing.T) {
 		}
 	}
 }
+
+// FuzzObject puts anything where the source offset object lies. What is not intact is a stop that names the way on; it
+// is never a beginning.
+func FuzzObject(f *testing.F) {
+	w := newWorld(nil)
+	w.serve("a=A b=A")
+	w.run("first", nil)
+	intact, generation := slices.Clone(w.object), w.generation
+	f.Add(intact)
+	f.Add(intact[:len(intact)/2])
+	f.Add([]byte(nil))
+	f.Add([]byte("{}"))
+	f.Add([]byte(`{"format":2,"minReader":2}`))
+	f.Add([]byte(`{"base":{},"format":1,"minReader":1,"sum":"00000000"}`))
+	f.Fuzz(func(t *testing.T, object []byte) {
+		_, err := sourceoffset.Decode(object)
+		if err == nil {
+			return
+		}
+		w := newWorld(t)
+		w.serve("a=B b=A")
+		w.object, w.generation = object, generation
+		s, runErr, _ := w.run("poll", nil)
+		wayOut := "riftline offsets rebuild ladder --from-topic"
+		if errors.Is(err, sourceoffset.ErrNewer) {
+			wayOut = "update"
+		}
+		if s.Outcome != Stopped || runErr == nil || !strings.Contains(s.Error, wayOut) {
+			t.Errorf("%s: %v", s.Outcome, runErr)
+		}
+		if len(w.log) > 0 || w.generation != generation {
+			t.Error("something was published or written")
+		}
+	})
+}
