@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -21,6 +22,7 @@ type part struct {
 	id      string
 	records []*kgo.Record
 	changes map[string]*sourceoffset.Fingerprint
+	cursor  sourceoffset.Cursor
 }
 
 // recordOverhead is about what a record costs besides key and value, its id in the header included.
@@ -37,8 +39,10 @@ func (r *run) encode(ctx context.Context, b batch) ([]part, error) {
 		return nil, err
 	}
 	var (
-		parts []part
-		size  int64
+		parts  []part
+		size   int64
+		cursor = r.st.Cursor
+		first  int
 	)
 	for i, c := range b.changes {
 		key := encoded.key(nil, c.Key)
@@ -48,20 +52,37 @@ func (r *run) encode(ctx context.Context, b batch) ([]part, error) {
 			if err != nil {
 				return nil, err
 			}
+			if n := len(parts); n > 0 {
+				cursor = r.cursorAfter(cursor, b, b.changes[first:i])
+				parts[n-1].cursor, first = cursor, i
+			}
 			parts = append(parts, part{id: id, changes: map[string]*sourceoffset.Fingerprint{}})
 			size = 0
 		}
 		size += bytes
 		p := &parts[len(parts)-1]
 		p.records = append(p.records, &kgo.Record{
-			Topic: r.s.Topic, Key: key, Value: encoded.values[i], Timestamp: r.start,
+			Topic: r.s.Topic, Key: key, Value: encoded.values[i], Timestamp: recordTime(c.at),
 			Headers: []kgo.RecordHeader{{Key: kafka.HeaderID, Value: []byte(p.id)}},
 		})
-		if r.store.Kind != sourceoffset.None {
+		switch {
+		case r.store.Kind != sourceoffset.Snapshot:
+		case c.entry == nil:
+			p.changes[c.Key] = nil
+		default:
 			p.changes[c.Key] = &c.Fingerprint
 		}
 	}
+	parts[len(parts)-1].cursor = b.cursor
 	return parts, nil
+}
+
+// recordTime is the timestamp of a record: Kafka has none before 1970.
+func recordTime(at time.Time) time.Time {
+	if at.UnixMilli() < 0 {
+		return time.UnixMilli(0)
+	}
+	return at
 }
 
 // encoding is what the values of a batch are and how their keys are written.
@@ -117,6 +138,9 @@ func (r *run) typedValues(ctx context.Context, registry Registry, subject string
 	}
 	values := make([][]byte, len(b.changes))
 	for i, c := range b.changes {
+		if c.entry == nil {
+			continue
+		}
 		value := schema.AppendHeader(make([]byte, 0, 512), registered.ID)
 		if values[i], err = registered.Schema.AppendBody(value, c.entry, stamps, r.start); err != nil {
 			return nil, failed(Upstream, "encoding the entry with key %q as schema %d of %s: %w", c.Key, registered.ID, subject, err)
@@ -129,8 +153,11 @@ func (r *run) typedValues(ctx context.Context, registry Registry, subject string
 func (r *run) envelopes(envelope schema.Struct, b batch) [][]byte {
 	values := make([][]byte, len(b.changes))
 	for i, c := range b.changes {
+		if c.entry == nil {
+			continue
+		}
 		values[i] = envelope.Append(nil, schema.StructRecord{
-			Key: c.Key, Value: string(record.AppendBody(nil, c.entry)), Timestamp: r.start.UnixMilli(),
+			Key: c.Key, Value: string(record.AppendBody(nil, c.entry)), Timestamp: recordTime(c.at).UnixMilli(),
 		})
 	}
 	return values
@@ -208,7 +235,7 @@ func (r *run) countOnlyNewFields(b batch) int {
 	}
 	prints, n := sourceoffset.NewFingerprinter(ignore), 0
 	for _, c := range b.changes {
-		if c.Before != nil && prints.Of(c.entry) == *c.Before {
+		if c.entry != nil && c.Before != nil && prints.Of(c.entry) == *c.Before {
 			n++
 		}
 	}

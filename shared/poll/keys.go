@@ -5,7 +5,6 @@ import (
 	"crypto/md5" //nolint:gosec // RFC 4122 defines version 3 name-UUIDs by MD5; nothing is secured by it.
 	"encoding/hex"
 	"log/slog"
-	"net/url"
 	"strings"
 
 	"github.com/riftline/riftline/shared/httpsource"
@@ -59,8 +58,7 @@ func (r *run) keysOf(ctx context.Context, answer httpsource.Answer) ([]string, e
 }
 
 func (r *run) isRiot() bool {
-	u, err := url.Parse(r.s.Request.URL)
-	return err == nil && strings.HasSuffix(strings.ToLower(u.Hostname()), riotDomain)
+	return strings.HasSuffix(strings.ToLower(r.s.Request.Host()), riotDomain)
 }
 
 // fillKeys sets the keys of the items in which every pointer leads to something, clears the others, and returns how

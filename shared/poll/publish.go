@@ -42,7 +42,7 @@ func (r *run) publish(ctx context.Context, topic, markerTopic kafka.Topic, b bat
 
 func (r *run) intent(p part, markerTopic kafka.Topic) *sourceoffset.Intent {
 	now := r.d.Now()
-	return &sourceoffset.Intent{ID: p.id, At: now, Until: r.until(), MarkerTopic: markerTopic.Name, Changes: p.changes}
+	return &sourceoffset.Intent{ID: p.id, At: now, Until: r.until(), MarkerTopic: markerTopic.Name, Changes: p.changes, Cursor: p.cursor}
 }
 
 // announceFirst writes the intent of the first part over the state that was loaded.

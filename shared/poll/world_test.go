@@ -425,7 +425,13 @@ func (c *client) Publish(_ context.Context, records []*kgo.Record, _ kafka.Topic
 
 func (w *world) commit(records []*kgo.Record, m kafka.Marker) {
 	for _, r := range records {
+		value := tombstone
 		_, body, ok := schema.ParseHeader(r.Value)
+		if r.Value == nil {
+			ok = true
+		} else if ok {
+			value = valueOf(body)
+		}
 		if !ok || len(r.Headers) != 1 || r.Headers[0].Key != kafka.HeaderID {
 			w.t.Errorf("record %q has no schema id or no riftline-id", r.Key)
 			continue
@@ -434,7 +440,7 @@ func (w *world) commit(records []*kgo.Record, m kafka.Marker) {
 			w.t.Errorf("record %q has id %s in a transaction of %s", r.Key, id, m.ID)
 		}
 		r.Offset = int64(len(w.log))
-		w.log = append(w.log, published{string(r.Key), valueOf(body), m.ID})
+		w.log = append(w.log, published{string(r.Key), value, m.ID})
 		w.raw = append(w.raw, r)
 	}
 	if m.Commits != w.marker.Commits+1 && !w.byHand {
@@ -442,6 +448,9 @@ func (w *world) commit(records []*kgo.Record, m kafka.Marker) {
 	}
 	w.marker, w.marked = m, true
 }
+
+// tombstone stands for a record without a value.
+const tombstone = "(none)"
 
 // valueOf reads the second field of the Avro body of {"k":…,"v":…}.
 func valueOf(body []byte) string {

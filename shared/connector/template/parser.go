@@ -262,7 +262,7 @@ func (p *parser) built(operand *expression, b builtin, k kind) *expression {
 
 // toString reads what follows "?string".
 func (p *parser) toString(operand *expression) (*expression, error) {
-	closing := byte(0)
+	var closing byte
 	switch {
 	case p.take('('):
 		closing = ')'

@@ -350,3 +350,60 @@ func quote(text string) string {
 	}
 	return strconv.Quote(text)
 }
+
+// BeforePath returns what the template of a URL asks for before the URL's path: in its scheme, user and host.
+func (t Template) BeforePath() []Name {
+	var seen strings.Builder
+	for i, p := range t.parts {
+		if p.expr != nil {
+			seen.WriteByte('x')
+			continue
+		}
+		seen.WriteString(p.literal)
+		if _, after, ok := strings.Cut(seen.String(), "://"); ok && strings.ContainsAny(after, "/?#") {
+			return Template{parts: t.parts[:i]}.Names()
+		}
+	}
+	return t.Names()
+}
+
+// Cut replaces every interpolation of text by a word without any character that means something to lists, headers and
+// URLs, and returns what puts them back. What is not understood stays as it is.
+func Cut(text string) (masked string, restore func(string) string) {
+	var out strings.Builder
+	var pairs []string
+	start := 0
+	for i := 0; i < len(text); {
+		if !strings.HasPrefix(text[i:], "${") {
+			i++
+			continue
+		}
+		p := parser{text: text[i+2:], bare: true}
+		if _, err := p.interpolation(); err != nil {
+			i += 2
+			continue
+		}
+		end := i + 2 + p.at
+		word := fmt.Sprintf("\ue000%d\ue001", len(pairs)/2)
+		pairs = append(pairs, word, text[i:end])
+		out.WriteString(text[start:i])
+		out.WriteString(word)
+		i, start = end, end
+	}
+	out.WriteString(text[start:])
+	return out.String(), strings.NewReplacer(pairs...).Replace
+}
+
+// Without returns text without its interpolations.
+func Without(text string) string {
+	masked, _ := Cut(text)
+	var b strings.Builder
+	for {
+		before, after, ok := strings.Cut(masked, "\ue000")
+		b.WriteString(before)
+		if !ok {
+			return b.String()
+		}
+		_, masked, _ = strings.Cut(after, "\ue001")
+	}
+}

@@ -218,7 +218,7 @@ func (p natty) Parse(text string) (time.Time, error) {
 	// date is whole.
 	one, err := parser.Parse(text, time.Date(2004, 1, 1, 0, 0, 0, 0, time.UTC), 2026)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%w (%v)", refused, err)
+		return time.Time{}, fmt.Errorf("%w: %w", refused, err)
 	}
 	two, err := parser.Parse(text, time.Date(2005, 2, 2, 0, 0, 0, 0, time.UTC), 2026)
 	if err != nil || !one.Time.Equal(two.Time) {
