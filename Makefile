@@ -8,7 +8,7 @@ unit = $(shell go list ./... | grep -v -e /scripts/check -e /scripts/e2e)
 race = $(shell command -v "$$(go env CC)" >/dev/null && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
 gotest = RIFTLINE_RACE='$(race)' go run ./scripts/gotest
 
-.PHONY: help run run-real test test-unit test-check test-e2e test-long crash-source figures bench lint fmt build clean
+.PHONY: help run run-real test test-unit test-check test-e2e test-long crash-source figures bench bench-poll-cost lint fmt build clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ figures: ## Measure sizes, starts and memory of the binaries
 
 bench: ## Benchmarks
 	go test -run '^$$' -bench . -benchmem -p 1 $(unit)
+
+bench-poll-cost: ## Count what polls ask of Cloud Storage and Kafka
+	go test -count=1 -v -run '^TestPollCost$$' ./functions/poller | grep -E 'cost_test|^(ok|FAIL|---)'
 
 lint: ## golangci-lint, pinned
 	"$$(scripts/tools.sh golangci-lint)" run ./...

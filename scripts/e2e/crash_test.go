@@ -51,7 +51,7 @@ type crash struct {
 }
 
 const (
-	crashConnectors = 25
+	crashConnectors = 40
 	crashPollers    = 6
 	crashKeys       = 5
 )
@@ -76,7 +76,7 @@ func newCrash(t *testing.T, kills int) *crash {
 	c.bootstrap = x.address
 	maps.Copy(c.vars, map[string]string{
 		"CONNECT_BOOTSTRAP_SERVERS": x.address, "RIFTLINE_LOG_LEVEL": "info",
-		"RIFTLINE_DEADLINE": "6s", "RIFTLINE_INTENT_MARGIN": "500ms",
+		"RIFTLINE_DEADLINE": "4s", "RIFTLINE_INTENT_MARGIN": "500ms",
 	})
 	c.api = startCrashAPI(t, c)
 	for n := range crashConnectors {
@@ -241,17 +241,23 @@ func (c *crash) next(random *rand.Rand, names []string) string {
 	return names[random.IntN(len(names))]
 }
 
-func (c *crash) done() bool {
+// done tells whether there were enough kills: in a long run, also at each step that there is, unless that takes twice
+// as many.
+func (c *crash) done(names []string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.kills >= c.target
+	missing := slices.ContainsFunc(names, func(name string) bool { return c.at[name] == 0 })
+	return c.kills >= 2*c.target || c.kills >= c.target && (!missing || c.target < manyKills)
 }
+
+// manyKills are so many that some process dies at each of the steps.
+const manyKills = 300
 
 // work runs one poller after the other, each to its violent end.
 func (c *crash) work(t *testing.T, worker int) {
 	random := rand.New(rand.NewPCG(c.seed, 10+uint64(worker)))
 	names := stepNames(t, "poll")
-	for !c.done() && !t.Failed() {
+	for !c.done(names) && !t.Failed() {
 		step := c.next(random, names)
 		trace := filepath.Join(t.TempDir(), fmt.Sprintf("trace-%d", random.Uint64()))
 		env := []string{"RIFTLINE_STEP_TRACE=" + trace}
@@ -496,7 +502,7 @@ func TestCrashSource(t *testing.T) {
 	c.logs = append(c.logs, clean.output())
 	c.verify()
 	c.say(time.Since(began))
-	if kills >= 300 {
+	if kills >= manyKills {
 		for _, name := range stepNames(t, "poll") {
 			if c.at[name] == 0 {
 				t.Errorf("no process was killed at %s", name)

@@ -396,3 +396,27 @@ func (p *pipeline) marked() bool {
 	}
 	return false
 }
+
+// The broker restarts while polls stand in the middle of publishing.
+func TestBrokerRestartsInTheMiddle(t *testing.T) {
+	t.Parallel()
+	broker := &peer{what: "kafka", script: "kafka.sh", args: kafka39.args[2:]}
+	t.Cleanup(broker.stop)
+	broker.need(t)
+	var asleep []sleeper
+	for _, step := range []string{"poll.4.connected", "poll.6.fenced", "poll.9.produced", "poll.9.marked"} {
+		p := newPipeline(t, options{broker: broker})
+		changed(p)
+		asleep = append(asleep, p.sleep(step))
+	}
+	broker.restart(t)
+	for _, s := range asleep {
+		if a := s.wake(); a.Outcome == poll.Stopped {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+	}
+	for _, s := range asleep {
+		s.p.later(time.Hour)
+		s.p.wantTopic(ladder1, changes)
+	}
+}

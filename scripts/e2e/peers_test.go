@@ -76,6 +76,19 @@ func (p *peer) start() error {
 	if err != nil {
 		return err
 	}
+	return p.startIn(dir)
+}
+
+// restart stops the peer and starts it again with its data and its ports.
+func (p *peer) restart(t testing.TB) {
+	t.Helper()
+	p.stop()
+	if err := p.startIn(p.dir); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *peer) startIn(dir string) error {
 	cmd := exec.Command(filepath.Join(root, "scripts", p.script), append([]string{"run", "--dir", dir}, p.args...)...)
 	cmd.Env = append(os.Environ(), "RIFTLINE_UNTIL_EOF=1")
 	stdin, err := cmd.StdinPipe()
