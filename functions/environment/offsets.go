@@ -32,6 +32,10 @@ func (e *Environment) Offsets(ctx context.Context, name string, q poll.OffsetsRe
 		report = poll.OffsetsReport{Connector: name, Variables: q.Variables, ExitCode: failed.Outcome.ExitCode(), Error: failed.Error}
 	}
 	report.Error, report.Refused = e.Secrets.Scrub(report.Error), e.Secrets.Scrub(report.Refused)
+	for i := range report.Units {
+		u := &report.Units[i]
+		u.Error, u.Refused = e.Secrets.Scrub(u.Error), e.Secrets.Scrub(u.Refused)
+	}
 	return report, e.scrub(err)
 }
 
@@ -54,5 +58,5 @@ func (e *Environment) offsets(ctx context.Context, name string, q poll.OffsetsRe
 	if err != nil {
 		return poll.OffsetsReport{}, err
 	}
-	return poll.Operate(ctx, s, deps, q)
+	return poll.OperateAll(ctx, s, deps, q)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +20,7 @@ import (
 type offsetsFlags struct {
 	variables []string
 	dryRun    bool
+	all       bool
 }
 
 func (a *app) offsetsCommand() *cobra.Command {
@@ -83,15 +85,19 @@ read. What the topic holds stays there, so consumers see each value once more.`,
 func (a *app) offsetsSet() *cobra.Command {
 	q := poll.OffsetsRequest{Verb: poll.Set}
 	var f offsetsFlags
-	var from string
+	var from, at string
 	c := &cobra.Command{
-		Use:   "set NAME (--forget KEY... | --from FILE)",
-		Short: "Change what is known of single keys",
+		Use:   "set NAME (--forget KEY... | --from FILE | --timestamp TIME)",
+		Short: "Change what is known of single keys, or up to when a log is published",
 		Long: `set makes keys new, so that the next poll publishes their entries once more, or takes all that is known from a file: a
-JSON object with the fingerprint of each key, as 'riftline offsets show NAME --keys' prints it under state.known.`,
+JSON object with the fingerprint of each key, as 'riftline offsets show NAME --keys' prints it under state.known.
+
+With riftline.dedupe=timestamp it moves the cursor: entries before that time are taken for published, those with exactly
+that time and later ones are not.`,
 		Example: `  riftline offsets set challenger --forget some-puuid
   riftline offsets show challenger --keys | jq .state.known >known.json
-  riftline offsets set challenger --from known.json --dry-run`,
+  riftline offsets set challenger --from known.json --dry-run
+  riftline offsets set matches --timestamp 2026-11-29T12:00:00Z`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if from != "" {
@@ -101,14 +107,22 @@ JSON object with the fingerprint of each key, as 'riftline offsets show NAME --k
 				}
 				q.Known = known
 			}
-			if q.Known == nil && len(q.Forget) == 0 {
-				return usage("give --forget KEY or --from FILE")
+			if at != "" {
+				t, err := time.Parse(time.RFC3339, at)
+				if err != nil {
+					return usage("--timestamp %s is no RFC 3339 time, such as 2026-11-29T12:00:00Z", at)
+				}
+				q.Cursor = t
+			}
+			if keys := q.Known != nil || len(q.Forget) > 0; keys == !q.Cursor.IsZero() {
+				return usage("give --forget KEY or --from FILE, or --timestamp TIME")
 			}
 			return a.offsets(c.Context(), args[0], q, f)
 		},
 	}
 	c.Flags().StringArrayVar(&q.Forget, "forget", nil, "a `KEY` whose entry is published once more (may be repeated)")
 	c.Flags().StringVar(&from, "from", "", "`FILE` with all that is known, - for standard input")
+	c.Flags().StringVar(&at, "timestamp", "", "the `TIME` before which everything in a log is taken for published (RFC 3339)")
 	changeFlags(c, &f)
 	return c
 }
@@ -199,6 +213,7 @@ func variableFlag(c *cobra.Command, f *offsetsFlags) {
 func changeFlags(c *cobra.Command, f *offsetsFlags) {
 	variableFlag(c, f)
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what would be written, write nothing")
+	c.Flags().BoolVar(&f.all, "all", false, "all source partitions of a connector that has several, or those that --variable leaves")
 }
 
 // offsets runs one of the commands and prints its report.
@@ -210,7 +225,7 @@ func (a *app) offsets(ctx context.Context, name string, q poll.OffsetsRequest, f
 	if len(variables) > 0 {
 		q.Variables = variables
 	}
-	q.DryRun, q.Who = f.dryRun, who()
+	q.DryRun, q.All, q.Who = f.dryRun, f.all, who()
 	return a.once(ctx, func(ctx context.Context, e *environment.Environment) (any, int, error) {
 		report, err := e.Offsets(ctx, name, q)
 		return report, report.ExitCode, err

@@ -289,6 +289,7 @@ func TestOffsetsOfTypedRecords(t *testing.T) {
 		for _, args := range [][]string{
 			{"settle", "things"}, {"settle", "things", "--committed", "--not-committed"}, {"settle", "things", "--committed"},
 			{"rebuild", "things"}, {"set", "things"}, {"set", "things", "--from", "none.json"}, {"set", "things", "--forget", "nobody"},
+			{"set", "things", "--timestamp", "noon"}, {"set", "things", "--timestamp", "2026-11-29T12:00:00Z"},
 			{"show", "archive"}, {"show", "nobody"}, {"show", "things", "--variable", "x"}, {"show"},
 		} {
 			if code, out, errOut := commandIn(t, c.environ, "", append([]string{"offsets"}, args...)...); code != exitUsage {
@@ -304,4 +305,29 @@ func TestOffsetsOfTypedRecords(t *testing.T) {
 		}
 		c.command(t, exitTransient, "offsets", "reset", "things")
 	})
+}
+
+func TestOffsetsOfSeveralSourcePartitions(t *testing.T) {
+	c := newCloud(t)
+	if s := c.command(t, exitDone, "poll", "regions"); s["published"] != 4.0 {
+		t.Fatalf("the first poll: %v", s)
+	}
+	shown := c.command(t, exitDone, "offsets", "show", "regions")
+	if units := shown["units"].([]any); len(units) != 2 || units[1].(map[string]any)["variables"].(map[string]any)["region"] != "euw1" {
+		t.Errorf("%v", shown)
+	}
+	c.command(t, exitUsage, "offsets", "rebuild", "regions", "--from-topic")
+	c.command(t, exitUsage, "offsets", "show", "regions", "--variable", "platform=kr")
+	one := c.command(t, exitDone, "offsets", "rebuild", "regions", "--from-topic", "--variable", "region=kr")
+	if r := one["rebuilt"].(map[string]any); r["typed"] != 2.0 || r["others"] != 2.0 || !strings.Contains(one["audit"].(string), "riftline offsets rebuild regions --variable region=kr --from-topic") {
+		t.Errorf("%v", one)
+	}
+	c.command(t, exitDone, "offsets", "rebuild", "regions", "--from-topic", "--all")
+	if s := c.command(t, exitDone, "poll", "regions"); s["outcome"] != "nothing_new" || s["unchanged"] != 4.0 {
+		t.Errorf("the poll after: %v", s)
+	}
+	c.command(t, exitDone, "offsets", "reset", "regions", "--variable", "region=kr")
+	if s := c.command(t, exitDone, "poll", "regions"); s["published"] != 2.0 {
+		t.Errorf("after the reset of one: %v", s)
+	}
 }

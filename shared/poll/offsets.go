@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -43,17 +44,21 @@ const (
 	Rebuild Verb = "rebuild"
 )
 
-// OffsetsRequest is what a person asks to be done with the offsets of one source partition.
+// OffsetsRequest is what a person asks to be done with the offsets of a source.
 type OffsetsRequest struct {
 	Verb Verb
-	// Variables are those of the source partition.
+	// Variables choose among the source partitions of a connector that has several, as a trigger's do.
 	Variables map[string]string
+	// All lets a change apply to several source partitions.
+	All bool
 	// Committed is what Settle says of the intent.
 	Committed bool
 	// Known replaces, for Set, all that is known: the fingerprint of each key, as Show lists them. Nil leaves it.
 	Known map[string]string
 	// Forget are keys that Set makes new.
 	Forget []string
+	// Cursor is, for Set and a log, the timestamp up to which everything is taken for published.
+	Cursor time.Time
 	// DryRun finds out what would be written, and writes and fences nothing.
 	DryRun bool
 	// Keys lists in the report what is known of each key.
@@ -87,6 +92,8 @@ type OffsetsReport struct {
 	// Next says what a person can do.
 	Next  string `json:"next,omitempty"`
 	Error string `json:"error,omitempty"`
+	// Units are the source partitions of a connector that has several.
+	Units []OffsetsReport `json:"units,omitempty"`
 
 	// ExitCode is that of the command: 0 done, 1 transient, 2 configuration or usage, 3 a person must decide.
 	ExitCode int `json:"-"`
@@ -100,6 +107,7 @@ type OffsetsState struct {
 	Left    int           `json:"left,omitempty"`
 	Commits int64         `json:"commits"`
 	Last    string        `json:"last,omitempty"`
+	Cursor  *CursorReport `json:"cursor,omitempty"`
 	Intent  *IntentReport `json:"intent,omitempty"`
 	Claim   *ClaimReport  `json:"claim,omitempty"`
 	Stopped string        `json:"stopped,omitempty"`
@@ -114,6 +122,14 @@ type IntentReport struct {
 	Until       time.Time `json:"until"`
 	MarkerTopic string    `json:"marker_topic"`
 	Changes     int       `json:"changes"`
+}
+
+// CursorReport is up to where a log is published.
+type CursorReport struct {
+	At time.Time `json:"at,omitzero"`
+	// Keys counts the keys that were published with that timestamp.
+	Keys   int               `json:"keys"`
+	Offset map[string]string `json:"offset,omitempty"`
 }
 
 // ClaimReport is a claim.
@@ -141,7 +157,34 @@ type operation struct {
 	report OffsetsReport
 }
 
-// Operate does what a person asks of the offsets of a source partition. Whatever changes them follows the recovery's
+// OperateAll does what a person asks for every source partition that the request's variables leave; a change of more
+// than one must be asked for by [OffsetsRequest.All]. One that fails does not keep the others from being done.
+func OperateAll(ctx context.Context, s connector.Source, d Deps, q OffsetsRequest) (OffsetsReport, error) {
+	report := OffsetsReport{Connector: s.Name, Variables: q.Variables, Topic: s.Topic, DryRun: q.DryRun}
+	units, err := Units(s, q.Variables)
+	if err == nil && len(units) > 1 && q.Verb != Show && !q.All {
+		err = failed(Refused, "connector %s has %d source partitions: choose one with --variable, or all of these with --all", s.Name, len(units))
+	}
+	if err != nil {
+		outcome, _ := outcomeOf(err, time.Now())
+		report.Error, report.ExitCode = err.Error(), outcome.ExitCode()
+		return report, err
+	}
+	if len(units) == 1 {
+		return Operate(ctx, units[0], d, q)
+	}
+	var errs []error
+	for _, unit := range units {
+		one, err := Operate(ctx, unit, d, q)
+		report.Units = append(report.Units, one)
+		report.ExitCode = max(report.ExitCode, one.ExitCode)
+		errs = append(errs, err)
+	}
+	return report, errors.Join(errs...)
+}
+
+// Operate does what a person asks of the offsets of the source partition of s that has the request variables
+// s.Variables. Whatever changes them follows the recovery's
 // order: the object is claimed by compare-and-set, the producer fenced, and only then the marker, or the topic, read and
 // the result written. So no run that is under way can publish on what was known before, and one that is alive is waited
 // for by the person. An object that was absent or is refused says, while such a change is under way, that it is stopped.
@@ -157,13 +200,13 @@ func Operate(ctx context.Context, s connector.Source, d Deps, q OffsetsRequest) 
 		ctx, cancel = context.WithDeadline(ctx, deadline)
 		defer cancel()
 	}
-	partition := sourceoffset.Partition{Connector: s.Name, Variables: q.Variables}
+	partition := sourceoffset.Partition{Connector: s.Name, Variables: s.Variables}
 	o := &operation{q: q, run: &run{
 		s: s, d: d, start: d.Now().UTC().Truncate(time.Millisecond), deadline: deadline, total: deadline.Sub(began),
 		log:   logging.From(ctx).With(slog.String("connector", s.Name)),
 		store: sourceoffset.Store{Bucket: d.Offsets, Partition: partition, Topic: s.Topic, Kind: kindOf(s.Dedupe.Mode)},
 	}}
-	o.report = OffsetsReport{Connector: s.Name, Variables: q.Variables, Topic: s.Topic, Object: o.store.URL(), DryRun: q.DryRun}
+	o.report = OffsetsReport{Connector: s.Name, Variables: s.Variables, Topic: s.Topic, Object: o.store.URL(), DryRun: q.DryRun}
 	err := o.do(ctx)
 	o.closeProducer()
 	if err != nil {
@@ -440,6 +483,16 @@ func (o *operation) flags() (flags []string) {
 		}
 	case Rebuild:
 		flags = []string{"--from-topic"}
+	case Set:
+		if !o.q.Cursor.IsZero() {
+			flags = append(flags, "--timestamp", instant(o.q.Cursor))
+		}
+		for _, key := range o.q.Forget {
+			flags = append(flags, "--forget", strconv.Quote(key))
+		}
+		if o.q.Known != nil {
+			flags = append(flags, "--from", "…")
+		}
 	}
 	return flags
 }
@@ -447,6 +500,9 @@ func (o *operation) flags() (flags []string) {
 func (o *operation) describe(st sourceoffset.State) *OffsetsState {
 	s := &OffsetsState{
 		Kind: string(st.Kind), Keys: len(st.Base), Left: len(st.Base) - st.Base.Present(), Commits: st.Commits, Last: st.Last, Stopped: st.Stopped,
+	}
+	if c := st.Cursor; st.Kind != sourceoffset.Snapshot {
+		s.Cursor = &CursorReport{At: c.At, Keys: len(c.Keys), Offset: c.Offset}
 	}
 	if i := st.Intent; i != nil {
 		s.Intent = &IntentReport{ID: i.ID, At: i.At, Until: i.Until, MarkerTopic: i.MarkerTopic, Changes: len(i.Changes)}
@@ -515,14 +571,20 @@ func (o *operation) settled(m kafka.Marker) (sourceoffset.State, error) {
 
 func (o *operation) set() (sourceoffset.State, error) {
 	st := o.st
+	keys, cursor := o.q.Known != nil || len(o.q.Forget) > 0, !o.q.Cursor.IsZero()
 	switch {
-	case st.Kind != sourceoffset.Snapshot:
-		return st, failed(Refused, "single keys are known under riftline.dedupe=snapshot only, and this is %s", st.Kind)
 	case st.Intent != nil:
 		return st, failed(Refused, "an intent is open: let a poll settle it first, or %s", settleCommands(o.store.Partition))
 	case st.Stopped != "":
 		return st, failed(Stopped, "it is stopped: %s", st.Stopped)
-	case o.q.Known == nil && len(o.q.Forget) == 0:
+	case keys && st.Kind != sourceoffset.Snapshot:
+		return st, failed(Refused, "single keys are known with riftline.dedupe=snapshot, and this is %s", st.Kind)
+	case cursor && st.Kind != sourceoffset.Timestamp:
+		return st, failed(Refused, "there is a timestamp to set with riftline.dedupe=timestamp, and this is %s", st.Kind)
+	case cursor:
+		st.Cursor, st.Claim = sourceoffset.Cursor{At: o.q.Cursor.UTC(), Offset: st.Cursor.Offset}, nil
+		return st, nil
+	case !keys:
 		return st, failed(Refused, "nothing to set was given")
 	}
 	base := maps.Clone(st.Base)

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/riftline/riftline/shared/connector"
+	"github.com/riftline/riftline/shared/httpsource"
 	"github.com/riftline/riftline/shared/kafka"
 	"github.com/riftline/riftline/shared/record"
 	"github.com/riftline/riftline/shared/schema"
@@ -49,6 +50,9 @@ type rebuilding struct {
 	// newest is when castorm's source wrote its last record, ours is true when riftline wrote any.
 	newest time.Time
 	ours   bool
+	// cursor is that of a log; of the kind None it is that of the newest record, which has the time at.
+	cursor sourceoffset.Cursor
+	at     time.Time
 }
 
 // lastRecord is the last record of a key so far.
@@ -87,8 +91,10 @@ func (o *operation) rebuild(ctx context.Context, m kafka.Marker) (sourceoffset.S
 	b.report.Records, b.report.Whole = x.Records, x.Whole
 	o.report.Rebuilt = &b.report
 	st.TopicID = x.Topic.ID
-	if st.Kind != sourceoffset.None {
+	if st.Kind == sourceoffset.Snapshot {
 		st.Base, st.Fields = b.base(), b.fields
+	} else {
+		st.Cursor = b.cursor
 	}
 	return st, nil
 }
@@ -144,10 +150,14 @@ func (b *rebuilding) record(r *kgo.Record) error {
 		} else {
 			b.report.Typed++
 		}
-		last.fingerprint = b.prints.Of(&entry)
-		b.fields = fieldsOf([]record.Value{entry}, b.fields)
+		if b.o.store.Kind == sourceoffset.Snapshot {
+			last.fingerprint = b.prints.Of(&entry)
+			b.fields = fieldsOf([]record.Value{entry}, b.fields)
+		} else {
+			b.follow(entry, key, r.Timestamp)
+		}
 	}
-	if key == "" {
+	if key == "" || b.o.store.Kind != sourceoffset.Snapshot {
 		return nil
 	}
 	// A key is in one partition, unless their number was changed: then the later record is the last one.
@@ -156,6 +166,26 @@ func (b *rebuilding) record(r *kgo.Record) error {
 	}
 	b.held[key] = last
 	return nil
+}
+
+// follow moves the cursor to a record of a log. Its timestamp is the entry's own, to its last digit, where the entry
+// still has it; else it is the record's, in milliseconds.
+func (b *rebuilding) follow(entry record.Value, key string, recorded time.Time) {
+	answer := httpsource.Answer{Entries: []record.Value{entry}}
+	at := recorded
+	if times, err := b.o.timesOf(answer); err == nil && b.o.s.Timestamp != "" {
+		at = times[0]
+	}
+	if at.Before(b.at) {
+		return
+	}
+	b.at = at
+	if b.o.store.Kind == sourceoffset.Timestamp {
+		b.cursor = b.cursor.With(at, key)
+	}
+	if properties, err := b.o.properties(answer, 0, key, at); err == nil {
+		b.cursor.Offset = properties
+	}
 }
 
 func (b *rebuilding) base() sourceoffset.Base {
@@ -246,7 +276,7 @@ func (b *rebuilding) value(data []byte) (entry record.Value, key string, castorm
 		return entry, "", false, err
 	}
 	if !s.IsEnvelope() {
-		for name, want := range b.o.q.Variables {
+		for name, want := range b.o.s.Variables {
 			for i := range stamps {
 				if stamps[i].Name == name && stamps[i].Value.AsText() != want {
 					return entry, "", false, errOtherPartition
