@@ -8,10 +8,10 @@ unit = $(shell go list ./... | grep -v -e /scripts/check -e /scripts/e2e)
 race = $(shell command -v "$$(go env CC)" >/dev/null && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
 gotest = RIFTLINE_RACE='$(race)' go run ./scripts/gotest
 
-.PHONY: help run run-real test test-unit test-check test-e2e test-long figures bench lint fmt build clean
+.PHONY: help run run-real test test-unit test-check test-e2e test-long crash-source figures bench bench-poll-cost lint fmt build clean
 
 help: ## Show what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Run both connector files against a simulated Riot API and embedded parts; results in .riftline
 	rm -rf .riftline
@@ -43,11 +43,20 @@ test-long: ## Everything that takes longer: repeated runs, each broker version, 
 	RIFTLINE_LONG=1 $(gotest) -p 1 -count=1 -parallel 10 -timeout 90m ./scripts/e2e
 	scripts/fuzz.sh 30s
 
+# How often pollers are killed.
+KILLS ?= 500
+
+crash-source: ## Kill pollers KILLS times under lost answers and overlapping triggers, then compare the topics
+	RIFTLINE_CRASH_KILLS=$(KILLS) go test -count=1 -v -parallel 10 -run '^TestCrashSource$$' -timeout 90m ./scripts/e2e
+
 figures: ## Measure sizes, starts and memory of the binaries
 	RIFTLINE_FIGURES=1 go test -count=1 -v -run TestFigures -timeout 20m ./scripts/e2e
 
 bench: ## Benchmarks
 	go test -run '^$$' -bench . -benchmem -p 1 $(unit)
+
+bench-poll-cost: ## Count what polls ask of Cloud Storage and Kafka
+	go test -count=1 -v -run '^TestPollCost$$' ./functions/poller | grep -E 'cost_test|^(ok|FAIL|---)'
 
 lint: ## golangci-lint, pinned
 	"$$(scripts/tools.sh golangci-lint)" run ./...

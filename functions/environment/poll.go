@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/riftline/riftline/shared/bucket"
@@ -40,6 +39,10 @@ func (e *Environment) Poll(ctx context.Context, name string, variables map[strin
 		summary.DurationMS = summary.Duration.Milliseconds()
 	}
 	summary.Error = e.Secrets.Scrub(summary.Error)
+	for i := range summary.Units {
+		summary.Units[i].Error = e.Secrets.Scrub(summary.Units[i].Error)
+		logSummary(ctx, summary.Units[i])
+	}
 	err = e.scrub(err)
 	logSummary(ctx, summary)
 	return summary, err
@@ -65,9 +68,11 @@ func (e *Environment) poll(ctx context.Context, name string, variables map[strin
 	if c.Kind != connector.SourceKind {
 		return poll.Summary{}, poll.Fail(poll.Refused, fmt.Errorf("connector %s is a %s and cannot be polled", name, c.Kind))
 	}
-	if len(variables) > 0 {
-		return poll.Summary{}, poll.Fail(poll.Refused, fmt.Errorf("connector %s has no template that uses %s: request templates are not built yet, send no variables",
-			name, strings.Join(slices.Sorted(maps.Keys(variables)), ", ")))
+	// Refused before a secret is read for it.
+	for _, variable := range slices.Sorted(maps.Keys(variables)) {
+		if !c.Uses(variable) {
+			return poll.Summary{}, poll.Fail(poll.Refused, fmt.Errorf("connector %s has no template that uses ${var.%.64s}: send no such variable", name, variable))
+		}
 	}
 	s, err := e.source(ctx, c)
 	if err != nil {
@@ -77,7 +82,7 @@ func (e *Environment) poll(ctx context.Context, name string, variables map[strin
 	if err != nil {
 		return poll.Summary{}, err
 	}
-	return poll.Run(ctx, s, deps)
+	return poll.RunAll(ctx, s, variables, deps)
 }
 
 // source resolves a connector's references. What a person must set right is Refused, everything else is a secret store
@@ -135,6 +140,15 @@ func logSummary(ctx context.Context, s poll.Summary) {
 		slog.Int("unchanged", s.Unchanged), slog.Int("left", s.Left), slog.Int("published", s.Published),
 		slog.Int("keyless", s.Keyless), slog.Int("repeated", s.Repeated), slog.Int("only_new_fields", s.OnlyNewFields),
 		slog.Int64("bytes", s.Bytes), slog.Int64("duration_ms", s.DurationMS), slog.Bool("exactly_once", s.ExactlyOnce),
+	}
+	if len(s.Variables) > 0 {
+		attrs = append(attrs, slog.Any("variables", s.Variables))
+	}
+	if s.Tombstones > 0 {
+		attrs = append(attrs, slog.Int("tombstones", s.Tombstones))
+	}
+	if len(s.Units) > 0 {
+		attrs = append(attrs, slog.Int("units", len(s.Units)), slog.Int("units_left", s.UnitsLeft))
 	}
 	if s.Recovered != "" {
 		attrs = append(attrs, slog.String("recovered", s.Recovered))

@@ -83,7 +83,7 @@ func TestSimulatedLadder(t *testing.T) {
 	}
 }
 
-func TestRunsAtTheSameTimePublishOnce(t *testing.T) {
+func TestFault06RunsStartedAtOncePublishOnce(t *testing.T) {
 	w := newWorld(t)
 	w.serve("a=1 b=1 c=1")
 	services := []*service{w.service(), w.service(), w.service()}

@@ -21,9 +21,6 @@ import (
 	"github.com/riftline/riftline/shared/poll"
 )
 
-// patience is how long anything may take that ends much earlier as a rule.
-const patience = 60 * time.Second
-
 var binary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(binaries, "poller")
 	out, err := exec.Command("go", "build", "-tags", "steps", "-o", path, "./cmd").CombinedOutput()
@@ -139,9 +136,9 @@ func (p *child) awaitEnd() (syscall.Signal, int) {
 	return 0, status.ExitStatus()
 }
 
-// TestKilledAtEachStep kills the process at each named step of a first poll, of a change, and of a recovery, then polls
+// TestFault01KilledAfterEachStepOfAPoll kills the process at each named step of a first poll, of a change, and of a recovery, then polls
 // once without trouble: the topic is as after undisturbed runs.
-func TestKilledAtEachStep(t *testing.T) {
+func TestFault01KilledAfterEachStepOfAPoll(t *testing.T) {
 	for _, c := range []struct {
 		situation string
 		prepare   func(w *world)
@@ -227,8 +224,8 @@ func traced(t *testing.T, prepare func(*world)) []string {
 	return names
 }
 
-// TestSIGTERM stops the process while a poll sleeps before and after its commit.
-func TestSIGTERM(t *testing.T) {
+// TestFault30SIGTERMBeforeTheCommitTakesTheIntentBack stops the process while a poll sleeps before and after its commit.
+func TestFault30SIGTERMBeforeTheCommitTakesTheIntentBack(t *testing.T) {
 	for _, c := range []struct {
 		step, values string
 		outcome      poll.Outcome

@@ -16,6 +16,7 @@ import (
 
 	"cloud.google.com/go/storage"
 	"github.com/linkedin/goavro/v2"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/riftline/riftline/functions/environment"
@@ -56,11 +57,11 @@ type world struct {
 	answer func() riot.Fault
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, more ...kfake.Opt) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir()}
 	var err error
-	if w.broker, err = broker.New(broker.Options{}); err != nil {
+	if w.broker, err = broker.New(broker.Options{More: more}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.broker.Close)
@@ -184,6 +185,14 @@ func (w *world) fault(f riot.Fault) {
 // league points by key in the order of the topic.
 func (w *world) values() map[string][]int64 {
 	w.t.Helper()
+	got := map[string][]int64{}
+	w.eachRecord(func(r *kgo.Record) { got[string(r.Key)] = append(got[string(r.Key)], w.points(r.Value)) })
+	return got
+}
+
+// eachRecord reads the topic, read_committed, to its end.
+func (w *world) eachRecord(f func(*kgo.Record)) {
+	w.t.Helper()
 	c, err := kgo.NewClient(kgo.SeedBrokers(w.broker.Addr()), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.KeepControlRecords())
 	if err != nil {
@@ -197,7 +206,6 @@ func (w *world) values() map[string][]int64 {
 			left[p] = end - 1
 		}
 	}
-	got := map[string][]int64{}
 	ctx, cancel := context.WithTimeout(w.t.Context(), 60*time.Second)
 	defer cancel()
 	for len(left) > 0 {
@@ -207,14 +215,13 @@ func (w *world) values() map[string][]int64 {
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			if !r.Attrs.IsControl() {
-				got[string(r.Key)] = append(got[string(r.Key)], w.points(r.Value))
+				f(r)
 			}
 			if r.Offset >= left[r.Partition] {
 				delete(left, r.Partition)
 			}
 		})
 	}
-	return got
 }
 
 // points decodes a value through the registry, as any consumer does.
@@ -292,6 +299,12 @@ func (w *world) expire() {
 	if s.Claim != nil {
 		s.Claim.Until = time.Now().Add(-time.Hour)
 	}
+	w.putState(s)
+}
+
+// putState replaces the source offset object.
+func (w *world) putState(s sourceoffset.State) {
+	w.t.Helper()
 	data, err := sourceoffset.Encode(s)
 	if err != nil {
 		w.t.Fatal(err)

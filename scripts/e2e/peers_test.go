@@ -41,12 +41,13 @@ var (
 	registry = &peer{what: "registry", script: "registry.sh"}
 	pubsub   = &peer{what: "pubsub", script: "pubsub.sh"}
 
-	// Brokers that only the long tests ask for.
+	// Other transaction protocols, and what few tests ask for.
 	kafka39        = &peer{what: "kafka", script: "kafka.sh", args: []string{"--version", "3.9.1", "--set", "auto.create.topics.enable=false"}}
 	kafkaVersion0  = &peer{what: "kafka", script: "kafka.sh", args: []string{"--transaction-version", "0", "--set", "auto.create.topics.enable=false"}}
+	kafkaForgetful = &peer{what: "kafka", script: "kafka.sh", args: []string{"--set", "auto.create.topics.enable=false", "--set", "offsets.retention.minutes=1", "--set", "offsets.retention.check.interval.ms=2000"}}
 	kafkaAutomatic = &peer{what: "kafka", script: "kafka.sh", args: []string{"--set", "auto.create.topics.enable=true"}}
 
-	peers = []*peer{kafka, registry, pubsub, kafka39, kafkaVersion0, kafkaAutomatic}
+	peers = []*peer{kafka, registry, pubsub, kafka39, kafkaVersion0, kafkaForgetful, kafkaAutomatic}
 )
 
 // need starts the peer if it does not run yet and gives what its env file says. The test is skipped, or fails where
@@ -75,6 +76,19 @@ func (p *peer) start() error {
 	if err != nil {
 		return err
 	}
+	return p.startIn(dir)
+}
+
+// restart stops the peer and starts it again with its data and its ports.
+func (p *peer) restart(t testing.TB) {
+	t.Helper()
+	p.stop()
+	if err := p.startIn(p.dir); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *peer) startIn(dir string) error {
 	cmd := exec.Command(filepath.Join(root, "scripts", p.script), append([]string{"run", "--dir", dir}, p.args...)...)
 	cmd.Env = append(os.Environ(), "RIFTLINE_UNTIL_EOF=1")
 	stdin, err := cmd.StdinPipe()

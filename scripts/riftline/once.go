@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -28,13 +27,9 @@ Another run of the same source, here or in the cloud, is no danger: one of them 
   riftline poll challenger`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			given := map[string]string{}
-			for _, v := range variables {
-				name, value, ok := strings.Cut(v, "=")
-				if !ok {
-					return usage("--variable %s is not of the form NAME=VALUE", v)
-				}
-				given[name] = value
+			given, err := pairs(variables)
+			if err != nil {
+				return err
 			}
 			return a.once(c.Context(), func(ctx context.Context, e *environment.Environment) (any, int, error) {
 				s, err := e.Poll(ctx, args[0], given)

@@ -24,7 +24,9 @@ type cloud struct {
 	environ []string
 	broker  *broker.Broker
 	bucket  *gcs.Server
-	points  atomic.Int64 // what the API says
+	// registry is the schema registry's URL.
+	registry string
+	points   atomic.Int64 // what the API says
 }
 
 func newCloud(t *testing.T) *cloud {
@@ -43,6 +45,7 @@ func newCloud(t *testing.T) *cloud {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = reg.Close() })
+	c.registry = reg.URL()
 	if c.bucket, err = gcs.New(gcs.Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -52,14 +55,17 @@ func newCloud(t *testing.T) *cloud {
 			t.Fatal(err)
 		}
 	}
-	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = fmt.Fprintf(w, `[{"id":"a","points":%d},{"id":"b","points":0}]`, c.points.Load())
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, `[{"id":"a","points":%d},{"id":"b","points":%d}]`, c.points.Load(), len(r.URL.Query().Get("region")))
 	}))
 	t.Cleanup(api.Close)
 	files := t.TempDir()
 	for name, text := range map[string]string{
 		"things": fmt.Sprintf(`{"name":"things","connector.class":"com.github.castorm.kafka.connect.http.HttpSourceConnector",
 			"kafka.topic":"things","http.request.url":%q,"http.response.record.offset.pointer":"key=/id"}`, api.URL),
+		"regions": fmt.Sprintf(`{"name":"regions","connector.class":"com.github.castorm.kafka.connect.http.HttpSourceConnector",
+			"kafka.topic":"regions","http.request.url":"%s/?region=${var.region}","http.response.record.offset.pointer":"key=/id",
+			"riftline.request.variables":"region=kr,euw1","topic.creation.default.partitions":"2","topic.creation.default.replication.factor":"1"}`, api.URL),
 		"archive": `{"name":"archive","connector.class":"io.confluent.connect.gcs.GcsSinkConnector","topics":"things",
 			"flush.size":"10","gcs.bucket.name":"archive","storage.class":"io.confluent.connect.gcs.storage.GcsStorage",
 			"format.class":"io.confluent.connect.gcs.format.avro.AvroFormat"}`,

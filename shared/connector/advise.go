@@ -2,7 +2,6 @@ package connector
 
 import (
 	"fmt"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,13 +15,7 @@ const (
 )
 
 // host is the API's host, empty when the URL is not known here.
-func (e *examination) host() string {
-	u, err := url.Parse(e.values["http.request.url"])
-	if err != nil {
-		return ""
-	}
-	return u.Hostname()
-}
+func (e *examination) host() string { return Request{URL: e.values[requestURLKey]}.Host() }
 
 func riot(host string) bool { return strings.HasSuffix(strings.ToLower(host), ".api.riotgames.com") }
 

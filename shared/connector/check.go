@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/riftline/riftline/shared/connector/template"
 	"github.com/riftline/riftline/shared/secret"
 )
 
@@ -21,12 +22,7 @@ type given struct {
 	show string
 	// raw is the value as it is written, where references stand for themselves.
 	raw string
-	// literal is true where ${…} is text like any other (NoTemplateFactory).
-	literal bool
 }
-
-// hasTemplate reports whether the value would be filled in by castorm: it holds a ${…} that is no reference.
-func (v given) hasTemplate() bool { return !v.literal && template.MatchString(secret.Without(v.raw)) }
 
 // finding is what a check says of a value. The zero finding says nothing: the table's class and reason hold.
 type finding struct {
@@ -211,14 +207,17 @@ func bucketName(v given) finding {
 }
 
 func httpURL(v given) finding {
-	if v.hasTemplate() {
-		return templated
-	}
 	u, err := url.Parse(v.text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return bad("is not an http or https URL", "write https://host/path")
 	}
 	return finding{}
+}
+
+// requestURL is httpURL for a URL that may be a template.
+func requestURL(v given) finding {
+	v.text = plainURL(v.text)
+	return httpURL(v)
 }
 
 func urlList(v given) finding {
@@ -230,20 +229,6 @@ func urlList(v given) finding {
 		if f := httpURL(given{text: one, show: "the URL"}); f.text != "" {
 			return f
 		}
-	}
-	return finding{}
-}
-
-// template finds what castorm's request templates would fill in.
-var template = regexp.MustCompile(`\$\{|<#|<@`)
-
-var templated = finding{class: Refused, reason: "request templates are " + notBuilt, severity: Error,
-	text: "holds a template (${…}), and those are " + notBuilt, suggestion: "write the request without ${…}; references to secrets are ${gcpsecret:…}, ${env:…}, ${file:…} and ${dir:…}"}
-
-// plainText takes every text that holds no template.
-func plainText(v given) finding {
-	if v.hasTemplate() {
-		return templated
 	}
 	return finding{}
 }
@@ -279,10 +264,6 @@ func offsetPointers(v given) finding {
 		if f := pointer(given{text: p.value, show: quote(p.value)}); f.text != "" {
 			return f
 		}
-		if p.name == "timestamp" {
-			return finding{class: Refused, reason: "a timestamp pointer asks for riftline.dedupe=timestamp: " + notBuilt, severity: Error,
-				text: "has a timestamp pointer, and deduplication by timestamp is " + notBuilt, suggestion: "take timestamp=… out: changed entries are then found by their content"}
-		}
 	}
 	return finding{}
 }
@@ -302,10 +283,8 @@ func codes(v given) finding {
 }
 
 func paramList(v given) finding {
-	if v.hasTemplate() {
-		return templated
-	}
-	for part := range strings.SplitSeq(v.text, "&") {
+	masked, _ := template.Cut(v.text)
+	for part := range strings.SplitSeq(masked, "&") {
 		if part = strings.TrimSpace(part); part != "" && !strings.Contains(part, "=") {
 			return bad("has a part without \"=\"", `write "a=b & c=d"`)
 		}
@@ -360,9 +339,6 @@ func headers(v given) finding {
 	// A whole list behind one reference can be judged only when it is resolved.
 	if secret.Without(v.text) == "" && v.text != "" {
 		return finding{}
-	}
-	if v.hasTemplate() {
-		return templated
 	}
 	if _, err := splitHeaders(v.text); err != nil {
 		return bad(err.Error(), `write "Name: Value, Name2: Value2", and \, for a comma inside a value`)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/riftline/riftline/shared/connector/template"
 	"github.com/riftline/riftline/shared/secret"
 )
 
@@ -31,6 +32,9 @@ type examination struct {
 	causes    []error
 	transient error
 	literal   bool
+	templates templates
+	dedupe    Dedupe
+	timestamp timestamps
 
 	kafka      Kafka
 	registry   Registry
@@ -45,6 +49,10 @@ func (c Connector) examine(ctx context.Context, w Worker, r *secret.Resolver, o 
 		e.judge(key)
 	}
 	e.required()
+	if c.Kind == SourceKind {
+		e.readTemplates()
+		e.readDedupe()
+	}
 	e.kafka = e.readKafka()
 	if c.Kind == SinkKind {
 		e.readSinkConverters()
@@ -111,7 +119,7 @@ func (e *examination) judge(key string) {
 	}
 	text, ok := e.value(m.entry, m.canonical, key, raw)
 	if ok && m.check != nil {
-		f := m.check(given{text: text, show: e.quoted(m.entry, raw, text), raw: raw, literal: e.literal})
+		f := m.check(given{text: text, show: e.quoted(m.entry, raw, text), raw: raw})
 		if f.severity == Error && text == "" && e.c.overrides[key] && !m.required {
 			// The way to take a key of the file back, where an empty text means nothing by itself.
 			f = finding{class: Ignored, reason: "taken back by an override"}
@@ -179,16 +187,42 @@ func (e *examination) value(m entry, canonical, key, raw string) (string, bool) 
 // resolveShaped resolves a value; of a URL only the query and a user's part are taken for credentials, since a host
 // that nobody may see makes messages useless.
 func (e *examination) resolveShaped(m entry, key, raw string) (string, bool) {
+	resolve := e.resolve
+	if slices.Contains(templateKeys, m.key) {
+		resolve = e.resolveTemplate
+	}
 	if m.shape != urlShape {
-		return e.resolve(key, raw, m.shape != open)
+		return resolve(key, raw, m.shape != open)
 	}
 	base, query, hasQuery := strings.Cut(raw, "?")
-	base, baseOK := e.resolve(key, base, strings.Contains(base, "@"))
-	query, queryOK := e.resolve(key, query, true)
+	if m.key == requestURLKey {
+		masked, restore := template.Cut(raw)
+		base, query, hasQuery = strings.Cut(masked, "?")
+		base, query = restore(base), restore(query)
+	}
+	base, baseOK := resolve(key, base, strings.Contains(base, "@"))
+	query, queryOK := resolve(key, query, true)
 	if hasQuery {
 		base += "?" + query
 	}
 	return base, baseOK && queryOK
+}
+
+// resolveTemplate is resolve for a request template: what a reference leads to stands for itself in it.
+func (e *examination) resolveTemplate(key, raw string, credential bool) (string, bool) {
+	ok := true
+	text := secret.Map(raw, func(part string, reference bool) string {
+		switch {
+		case reference:
+			resolved, found := e.resolve(key, part, credential)
+			ok = ok && found
+			return template.Escape(resolved)
+		case e.literal:
+			return template.Escape(part)
+		}
+		return part
+	})
+	return text, ok
 }
 
 // skipped keys are not resolved: the embedded bucket has no credentials.

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/riftline/riftline/shared/connector/template"
 )
 
 // commaList splits as castorm and Connect do: at commas, blanks trimmed, empty parts dropped.
@@ -70,7 +72,8 @@ func validHeaderValue(value string) bool {
 // no value, since it may be a credential.
 func splitHeaders(text string) ([]pair, error) {
 	var out []pair
-	for i, part := range splitUnescaped(text) {
+	masked, restore := template.Cut(text)
+	for i, part := range splitUnescaped(masked) {
 		name, value, ok := strings.Cut(part, ":")
 		name, value = strings.TrimSpace(name), strings.TrimSpace(strings.ReplaceAll(value, `\,`, ","))
 		switch {
@@ -81,7 +84,7 @@ func splitHeaders(text string) ([]pair, error) {
 		case !validHeaderValue(value):
 			return nil, fmt.Errorf("the value of header %s holds characters that a header must not have", http.CanonicalHeaderKey(name))
 		}
-		out = append(out, pair{name, value})
+		out = append(out, pair{name, restore(value)})
 	}
 	return out, nil
 }

@@ -3,9 +3,11 @@ package connector
 import (
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 
+	"github.com/riftline/riftline/shared/connector/template"
 	"github.com/riftline/riftline/shared/secret"
 )
 
@@ -140,7 +142,7 @@ var harmlessOptions = map[string]bool{"username": true, "clientId": true, "scope
 func inline(e entry, text string) []string {
 	var out []string
 	add := func(value string) {
-		value = strings.TrimSpace(secret.Without(value))
+		value = strings.TrimSpace(withoutTemplates(e, value))
 		if value == "" || scheme.MatchString(value) || placeholder.MatchString(value) {
 			return
 		}
@@ -205,16 +207,26 @@ func hasPlaceholder(e entry, text string) bool {
 	case headerShape:
 		for _, part := range splitUnescaped(text) {
 			_, value, _ := strings.Cut(part, ":")
-			if placeholder.MatchString(secret.Without(strings.TrimSpace(value))) {
+			if placeholder.MatchString(withoutTemplates(e, strings.TrimSpace(value))) {
 				return true
 			}
 		}
 		return false
 	case closed:
-		trimmed := strings.TrimSpace(secret.Without(text))
+		trimmed := strings.TrimSpace(withoutTemplates(e, text))
 		return e.key != "http.request.body" && !strings.Contains(trimmed, `"`) && placeholder.MatchString(trimmed)
 	case urlShape, paramShape, jaasShape:
-		return placeholder.MatchString(secret.Without(text))
+		return placeholder.MatchString(withoutTemplates(e, text))
 	}
 	return false
+}
+
+// withoutTemplates returns a value without its references and, where it may be a request template, without what is
+// filled in.
+func withoutTemplates(e entry, text string) string {
+	text = secret.Without(text)
+	if e.key == headersKey || slices.Contains(templateKeys, e.key) {
+		text = template.Without(text)
+	}
+	return text
 }

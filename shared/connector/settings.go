@@ -3,6 +3,8 @@ package connector
 import (
 	"time"
 
+	"github.com/riftline/riftline/shared/connector/template"
+	"github.com/riftline/riftline/shared/connector/timestamp"
 	"github.com/riftline/riftline/shared/secret"
 )
 
@@ -12,16 +14,26 @@ type Source struct {
 	Name  string
 	Topic string
 
-	Request  Request
-	Response Response
-	Client   HTTPClient
+	Request Request
+	// Matrix are the request variables of the connector file; each combination is a source partition of its own.
+	Matrix []Variable
+	// Variables are the values that this source partition has. A run sets them; nil when there are none.
+	Variables map[string]string
+	Response  Response
+	Client    HTTPClient
 
 	// Key are the pointers of the offset property "key", in the order in which their values are joined.
 	Key []string
 	// Timestamp is the pointer of the offset property "timestamp", empty when there is none.
 	Timestamp string
-	// Offset are the other offset properties, by name.
+	// TimestampParser reads what Timestamp leads to; nil is castorm's default.
+	TimestampParser timestamp.Parser
+	// Offset are the pointers of the other offset properties, by name.
 	Offset map[string]string
+	// Initial is http.offset.initial: the offset properties before anything was published.
+	Initial map[string]string
+	// Order is http.response.list.order.direction.
+	Order Order
 	// KeyFallback allows /puuid in place of a key pointer that no entry has (riftline.key.fallback).
 	KeyFallback bool
 
@@ -32,6 +44,8 @@ type Source struct {
 	Registry       Registry
 	// ValueFields says which fields are stamped on each record: "auto" or "none" (riftline.value.fields).
 	ValueFields string
+	// RecordFormat is riftline.record.format.
+	RecordFormat RecordFormat
 
 	// ExactlyOnceRequired is false only for exactly.once.support=requested.
 	ExactlyOnceRequired bool
@@ -45,7 +59,21 @@ type Source struct {
 	Kafka Kafka
 }
 
-// Request is how the API is asked.
+// UsedVariable is a request variable that a template uses.
+type UsedVariable struct {
+	Name string
+	// Optional is true when the template has a default for it.
+	Optional bool
+}
+
+// Variable is a request variable with the values of the connector file (riftline.request.variables).
+type Variable struct {
+	Name   string
+	Values []string
+}
+
+// Request is how the API is asked. URL, header values, parameters and body are request templates (package template), in
+// which text that is none is escaped; [Request.Fill] makes texts of them.
 type Request struct {
 	// URL may hold a credential in its query, so it is never written whole.
 	URL string
@@ -57,6 +85,17 @@ type Request struct {
 	Params secret.Value
 	// Body is sent with POST, PUT and PATCH only.
 	Body secret.Value
+	// BareNames says that a template's names without a space are offset properties.
+	BareNames bool
+	// OffsetNames are the offset properties that the templates among these use, sorted; Variables are the request
+	// variables that they use, sorted by name.
+	OffsetNames []string
+	Variables   []UsedVariable
+	// Origins are the schemes, hosts and ports that request variables may lead to ("https://kr.api.riotgames.com:443"):
+	// those of the URL with the values of the connector file, and riftline.request.hosts.
+	Origins []string
+	// Values are what the templates are filled with. A run sets them.
+	Values template.Values
 	// BasicUser and BasicPassword are used when http.auth.type is Basic.
 	BasicUser     string
 	BasicPassword secret.Value
@@ -115,7 +154,24 @@ type Dedupe struct {
 	Ignore []string
 	// Keep is how long a key that left a snapshot is remembered.
 	Keep time.Duration
+	// Tombstones says that a key that left a snapshot is published with a null value and forgotten.
+	Tombstones bool
+	// NewerOnly is true for castorm's OffsetTimestampRecordFilterFactory: an entry with the cursor's own timestamp counts
+	// as published, whatever its key.
+	NewerOnly bool
 }
+
+// Order is the order of an answer's entries (http.response.list.order.direction). Entries are published from the oldest
+// to the newest. The zero value is ImplicitOrder.
+type Order string
+
+// The orders of an answer.
+const (
+	// ImplicitOrder is Descending where the first entry's timestamp is after the last one's, else Ascending.
+	ImplicitOrder Order = "IMPLICIT"
+	Ascending     Order = "ASC"
+	Descending    Order = "DESC"
+)
 
 // Converter is a Connect converter that riftline has.
 type Converter string
@@ -124,6 +180,19 @@ type Converter string
 const (
 	StringConverter Converter = "org.apache.kafka.connect.storage.StringConverter"
 	AvroConverter   Converter = "io.confluent.connect.avro.AvroConverter"
+)
+
+// RecordFormat is how keys and values are written (riftline.record.format). The zero value is FormatAuto.
+type RecordFormat string
+
+// The formats of records.
+const (
+	// FormatAuto is FormatCastorm where the subject's latest schema is castorm's envelope, else FormatTyped.
+	FormatAuto RecordFormat = "auto"
+	// FormatTyped is typed Avro.
+	FormatTyped RecordFormat = "typed"
+	// FormatCastorm is the key struct and the envelope that castorm's HTTP source writes.
+	FormatCastorm RecordFormat = "castorm"
 )
 
 // TopicCreation is topic.creation.default.*.

@@ -51,9 +51,9 @@ func TestTheUsersSource(t *testing.T) {
 	r := resolver(nil)
 	s := source(t, read(t, infra+"challenger.json"), worker, r)
 	want := Source{
-		Name: "challenger", Topic: "challenger",
+		Name: "challenger", Topic: "challenger", RecordFormat: FormatAuto, Order: ImplicitOrder,
 		Request: Request{
-			URL: "https://kr.api.riotgames.com/lol/league/v4/challengerleagues/by-queue/RANKED_SOLO_5x5", Method: "GET",
+			URL: "https://kr.api.riotgames.com/lol/league/v4/challengerleagues/by-queue/RANKED_SOLO_5x5", Method: "GET", BareNames: true,
 			Headers: []Header{{"X-Riot-Token", secret.New("secret-of-riot-api-key")}},
 		},
 		Response:    Response{ListPointer: "/entries", RecordPointer: "/", Process: []CodeRange{{200, 299}}, Skip: []CodeRange{{300, 399}}, MaxBytes: 64 << 20},
@@ -338,8 +338,9 @@ func TestHeaderValuesThatNoHeaderMayHave(t *testing.T) {
 func TestNoTemplateFactoryTakesTheTextAsItIs(t *testing.T) {
 	c := read(t, infra+"challenger.json").With(map[string]string{"http.request.method": "POST", "http.request.body": "price ${offset.x}",
 		"http.request.template.factory": "com.github.castorm.kafka.connect.http.request.template.NoTemplateFactory"})
-	if s := source(t, c, worker, resolver(nil)); s.Request.Body.Reveal() != "price ${offset.x}" {
-		t.Errorf("%q", s.Request.Body.Reveal())
+	q, err := source(t, c, worker, resolver(nil)).Request.Fill()
+	if err != nil || q.Body.Reveal() != "price ${offset.x}" {
+		t.Errorf("%q, %v", q.Body.Reveal(), err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/riftline/riftline/shared/connector/template"
 	"github.com/riftline/riftline/shared/secret"
 )
 
@@ -30,11 +31,17 @@ func (c Connector) Source(ctx context.Context, w Worker, r *secret.Resolver, o C
 		Response:            e.response(),
 		Client:              e.httpClient(),
 		KeyFallback:         e.bool("riftline.key.fallback"),
-		Dedupe:              Dedupe{Mode: Snapshot, Ignore: commaList(e.text("riftline.dedupe.ignore")), Keep: e.span("riftline.dedupe.keep")},
+		Matrix:              e.templates.matrix,
+		Timestamp:           e.timestamp.pointer,
+		TimestampParser:     e.timestamp.parser,
+		Initial:             e.initial(),
+		Order:               Order(strings.ToUpper(e.filled("http.response.list.order.direction"))),
+		Dedupe:              e.dedupe,
 		KeyConverter:        e.converters.key,
 		ValueConverter:      e.converters.value,
 		Registry:            e.registry,
 		ValueFields:         e.filled("riftline.value.fields"),
+		RecordFormat:        RecordFormat(strings.ToLower(e.filled("riftline.record.format"))),
 		ExactlyOnceRequired: !strings.EqualFold(e.values["exactly.once.support"], "requested"),
 		MarkerTopic:         e.text("riftline.marker.topic"),
 		MarkerAge:           e.span("riftline.marker.age"),
@@ -62,14 +69,18 @@ func (e *examination) offsets() (key []string, others map[string]string) {
 
 func (e *examination) request() Request {
 	q := Request{
-		URL:     e.text("http.request.url"),
-		Method:  e.filled("http.request.method"),
-		Headers: e.headers(),
-		Params:  secret.New(params(e.values["http.request.params"])),
+		URL:         e.text(requestURLKey),
+		Method:      e.filled("http.request.method"),
+		Headers:     e.headers(),
+		Params:      secret.New(params(e.values["http.request.params"])),
+		BareNames:   e.templates.bare,
+		OffsetNames: e.templates.offsets,
+		Variables:   e.templates.variables,
 	}
 	if q.Method != "GET" && q.Method != "HEAD" {
 		q.Body = e.secret("http.request.body")
 	}
+	q.Origins = e.origins(q)
 	class := simpleClass(e.values["http.auth"])
 	if strings.EqualFold(e.values["http.auth.type"], "Basic") && class != "NoneHttpAuthenticator" || class == "BasicHttpAuthenticator" {
 		q.BasicUser, q.BasicPassword = e.text("http.auth.user"), e.secret("http.auth.password")
@@ -80,13 +91,14 @@ func (e *examination) request() Request {
 // params takes the blanks out that castorm trims: "a=b & c = d" is "a=b&c=d".
 func params(text string) string {
 	var out []string
-	for part := range strings.SplitSeq(text, "&") {
+	masked, restore := template.Cut(text)
+	for part := range strings.SplitSeq(masked, "&") {
 		name, value, ok := strings.Cut(part, "=")
 		if ok {
 			out = append(out, strings.TrimSpace(name)+"="+strings.TrimSpace(value))
 		}
 	}
-	return strings.Join(out, "&")
+	return restore(strings.Join(out, "&"))
 }
 
 // headers resolves each header's value by itself. Only a list that stands behind one reference as a whole is resolved
@@ -107,6 +119,8 @@ func (e *examination) headers() []Header {
 		for _, one := range inline(entry{shape: headerShape}, text) {
 			e.resolver.Hide(one)
 		}
+		// What a reference leads to is no template.
+		raw = template.Escape(raw)
 	}
 	parts, err := splitHeaders(raw)
 	if err != nil {
@@ -114,7 +128,7 @@ func (e *examination) headers() []Header {
 	}
 	var out []Header
 	for _, p := range parts {
-		value, ok := e.resolve(key, p.value, true)
+		value, ok := e.resolveTemplate(key, p.value, true)
 		value = strings.TrimSpace(value)
 		switch {
 		case !ok:

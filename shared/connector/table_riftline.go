@@ -4,16 +4,16 @@ const byInfra = "read by infra, not by the functions"
 
 // riftlineSourceKeys are riftline's own settings of a source.
 var riftlineSourceKeys = []entry{
-	{key: "riftline.dedupe", def: "auto", class: Honoured, reason: "how a poll knows what is new; auto is snapshot while no timestamp pointer is given", check: choice([]string{"auto", "snapshot"}, "timestamp", "none")},
+	{key: "riftline.dedupe", def: "auto", class: Honoured, reason: "how a poll knows what is new; auto is timestamp with a timestamp pointer, none with the Passthrough filter or where the request uses ${offset.…}, else snapshot", check: choice([]string{"auto", "snapshot", "timestamp", "none"})},
 	{key: "riftline.dedupe.ignore", class: Honoured, reason: "parts of an entry whose change is no change", check: pointerList},
 	{key: "riftline.dedupe.keep", def: "30d", class: Honoured, reason: "how long a key that left the answer is remembered", check: span},
-	{key: "riftline.tombstones", def: "false", class: Honoured, check: mustBe("false")},
+	{key: "riftline.tombstones", def: "false", class: Honoured, reason: "whether a key that left a snapshot is published with a null value and forgotten", check: boolean},
 	{key: "riftline.key.fallback", def: "true", class: Honoured, reason: "whether /puuid may stand in for a key pointer that no entry has", check: boolean},
-	{key: "riftline.record.format", def: "auto", class: Honoured, reason: "records are typed Avro", check: choice([]string{"auto", "typed"}, "castorm")},
+	{key: "riftline.record.format", def: "auto", class: Honoured, reason: "typed Avro, or castorm's key struct and envelope; auto is castorm where the subject's latest schema is that envelope, else typed", check: choice([]string{"auto", "typed", "castorm"})},
 	{key: "riftline.value.schema", class: Refused, reason: notBuilt, check: later()},
 	{key: "riftline.value.fields", def: "auto", class: Honoured, reason: "whether fields are stamped on each record (tier, queue, platform, polled_at)", check: choice([]string{"auto", "none"})},
-	{key: "riftline.request.variables", class: Refused, reason: notBuilt, check: later()},
-	{key: "riftline.request.hosts", class: Ignored, reason: "no request variables are given, so no other host can be reached"},
+	{key: "riftline.request.variables", class: Honoured, reason: "values of ${var.…}; each combination is a source partition of its own, and a trigger's variables win", check: matrixList},
+	{key: "riftline.request.hosts", class: Honoured, reason: "further hosts that request variables may lead to", check: hostList},
 	{key: "riftline.pagination", def: "none", class: Honoured, check: later("none")},
 	{key: "riftline.pagination.param", class: Ignored, reason: "belongs to riftline.pagination"},
 	{key: "riftline.pagination.start", class: Ignored, reason: "belongs to riftline.pagination"},

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,8 +46,10 @@ type Client struct {
 
 	response connector.Response
 	platform string
-	stamped  bool
-	timeout  time.Duration
+	// variables are the request variables, sorted by name.
+	variables []record.Field
+	stamped   bool
+	timeout   time.Duration
 
 	secrets []string
 	now     func() time.Time
@@ -61,7 +65,7 @@ type Answer struct {
 	// timestamp) point into these, as in castorm. It is the same slice as Entries when the record pointer is the root.
 	Items []record.Value
 	// Stamps are the fields that are added to each record: the scalar members beside the list pointer's way, from the
-	// root down, then platform. They are nil, not empty, when riftline.value.fields is none.
+	// root down, then the request variables, then platform. They are nil, not empty, when riftline.value.fields is none.
 	Stamps []record.Field
 	// Bytes is the size of the decompressed body.
 	Bytes int64
@@ -73,9 +77,16 @@ type Answer struct {
 	Wait time.Duration
 }
 
-// New prepares a client for the settings of s; no request is made. It fails when the URL, a header or the client
-// certificate cannot be used; the error names the key and never the value.
+// New prepares a client for the settings of s, whose request templates it fills in with s.Request.Values; no request is
+// made. It fails when the URL, a header or the client certificate cannot be used; the error names the key and never the
+// value. It wraps connector.ErrVariables or template.ErrValue when the values do not fit the templates.
 func New(s connector.Source, o Options) (*Client, error) {
+	variables := s.Request.Values.Var
+	filled, err := s.Request.Fill()
+	if err != nil {
+		return nil, fmt.Errorf("filling in the request: %w", err)
+	}
+	s.Request = filled
 	target, err := parseURL(s.Request)
 	if err != nil {
 		return nil, err
@@ -95,6 +106,9 @@ func New(s connector.Source, o Options) (*Client, error) {
 	target.User = nil
 	c.url = target
 	c.platform = platform(target.Hostname())
+	for _, name := range slices.Sorted(maps.Keys(variables)) {
+		c.variables = append(c.variables, record.Field{Name: name, Value: record.Value{Kind: record.String, Text: variables[name]}})
+	}
 	c.secrets = secrets(s)
 	transport, err := newTransport(s.Client, o)
 	if err != nil {
@@ -141,8 +155,8 @@ func parseURL(r connector.Request) (*url.URL, error) {
 	}
 	target.Fragment = ""
 	if params := strings.Trim(r.Params.Reveal(), "?&"); params != "" {
-		if hasControl(params) || strings.ContainsAny(params, " #") {
-			return nil, fmt.Errorf("reading http.request.params: the query must be encoded already, without spaces or #")
+		if hasControl(params) {
+			return nil, fmt.Errorf("reading http.request.params: the query has a line break or another control character in it")
 		}
 		if target.RawQuery != "" {
 			target.RawQuery += "&"

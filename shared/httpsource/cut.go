@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -61,7 +62,7 @@ func (f *fetch) take(response *http.Response, trace string) (retry bool, err err
 func (f *fetch) none() {
 	f.answer.Entries, f.answer.Items, f.answer.Bytes = nil, nil, 0
 	if f.stamped {
-		f.answer.Stamps = f.platformStamp([]record.Field{})
+		f.answer.Stamps = f.ownStamps([]record.Field{})
 	}
 }
 
@@ -146,7 +147,7 @@ func (f *fetch) cut(root *record.Value) error {
 	}
 	f.answer.Items, f.answer.Entries = items, entries
 	if f.stamped {
-		f.answer.Stamps = f.platformStamp(siblings(root, f.response.ListPointer))
+		f.answer.Stamps = f.ownStamps(siblings(root, f.response.ListPointer))
 	}
 	return nil
 }
@@ -182,16 +183,18 @@ func setField(fields []record.Field, f record.Field) []record.Field {
 	return append(fields, f)
 }
 
-func (f *fetch) platformStamp(stamps []record.Field) []record.Field {
-	if f.platform == "" {
-		return stamps
+// ownStamps appends what the answer does not say: the request variables and the platform.
+func (f *fetch) ownStamps(stamps []record.Field) []record.Field {
+	own := f.variables
+	if f.platform != "" {
+		own = append(own[:len(own):len(own)], record.Field{Name: "platform", Value: record.Value{Kind: record.String, Text: f.platform}})
 	}
-	for i := range stamps {
-		if stamps[i].Name == "platform" {
-			return stamps
+	for _, field := range own {
+		if !slices.ContainsFunc(stamps, func(s record.Field) bool { return s.Name == field.Name }) {
+			stamps = append(stamps, field)
 		}
 	}
-	return append(stamps, record.Field{Name: "platform", Value: record.Value{Kind: record.String, Text: f.platform}})
+	return stamps
 }
 
 // describe says what a value is: its kind, its size, and the names (never the values) of its first members.

@@ -7,6 +7,9 @@
 // everything else is final. A request is tried at most five times, and never when the wait would leave the run too
 // little time: a rate limit is then a [DeferredError], which says when to come back.
 //
+// URL, header values, parameters and body are request templates; they are filled in and escaped by package connector,
+// which also keeps request variables from leading to a host that the connector file does not name.
+//
 // Redirects are followed only to the scheme, host and port of the connector's URL, so that no answer can send the
 // credentials elsewhere. Errors and log lines name the URL without its query and user information, and never a
 // request's headers or body.

@@ -76,9 +76,9 @@ func TestNewRefuses(t *testing.T) {
 		"a break in a header": func(s *connector.Source) {
 			s.Request.Headers[0].Value = secret.New(token + "\r\nX-Evil: 1")
 		},
-		"a bad header name":  func(s *connector.Source) { s.Request.Headers[0].Name = "X Riot" },
-		"an unencoded query": func(s *connector.Source) { s.Request.Params = secret.New("key=" + token + " x") },
-		"a missing keystore": func(s *connector.Source) { s.Client.Keystore = filepath.Join(t.TempDir(), "none.p12") },
+		"a bad header name":    func(s *connector.Source) { s.Request.Headers[0].Name = "X Riot" },
+		"a break in the query": func(s *connector.Source) { s.Request.Params = secret.New("key=" + token + "\n") },
+		"a missing keystore":   func(s *connector.Source) { s.Client.Keystore = filepath.Join(t.TempDir(), "none.p12") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := New(source("http://127.0.0.1", change), Options{})

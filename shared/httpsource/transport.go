@@ -98,12 +98,17 @@ func clientCertificate(s connector.HTTPClient) (tls.Certificate, error) {
 	return certificate, nil
 }
 
+// ErrRedirected says that the API redirects to another scheme, host or port, where no request was sent.
+var ErrRedirected = errors.New("the answer leads elsewhere")
+
 // redirectError ends a chain of redirects that leaves the connector's host.
 type redirectError struct{ to string }
 
 func (e *redirectError) Error() string {
 	return "the answer redirects to " + e.to + ", and redirects are followed on one scheme, host and port only; if that is where the API is, put it in http.request.url"
 }
+
+func (e *redirectError) Is(target error) bool { return target == ErrRedirected }
 
 func (c *Client) checkRedirect(next *http.Request, via []*http.Request) error {
 	if next.URL.Scheme != c.url.Scheme || hostPort(next.URL) != hostPort(c.url) {

@@ -37,6 +37,24 @@
 // More than 10,000 changes, or 32 MiB of them, go in several transactions: after each commit one write closes it and
 // announces the next. A run that ends in between leaves a prefix that is published and known.
 //
+// What a person changes by hand (Operate, the commands "riftline offsets") follows the same order: the object is claimed,
+// the producer fenced, and only then the marker or the topic read and the result written, all by compare-and-set. So a
+// poll that is under way cannot publish on what was known before. Every stop names the command that goes on.
+//
+// # Logs and units
+//
+// With riftline.dedupe=timestamp the answer is a part of a log. Instead of a fingerprint for each key the object holds a
+// cursor: the newest timestamp that was published, and the keys that were published with it, so that of entries that
+// share a timestamp none is lost or doubled when they come in different answers. Entries are published in the order of
+// their timestamps, and the intent holds the cursor after its last record; each transaction therefore ends at a place
+// from which the next poll can go on. The offset properties that request templates use are part of the cursor. When they
+// moved and there is nothing to publish, the cursor is written without a transaction.
+//
+// A connector with request variables is several source partitions, its units. [RunAll] polls them one after the other;
+// where a run ended is noted in poll/<connector>/units.json, which decides the order of the next one and nothing else.
+//
+// # Times
+//
 // Times only decide who waits for whom, never what is true; the exception is the age up to which an absent marker means
 // "not committed" (riftline.marker.age), which must stay well below the broker's offsets.retention.minutes.
 package poll

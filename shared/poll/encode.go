@@ -2,10 +2,11 @@ package poll
 
 import (
 	"context"
-	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -21,6 +22,7 @@ type part struct {
 	id      string
 	records []*kgo.Record
 	changes map[string]*sourceoffset.Fingerprint
+	cursor  sourceoffset.Cursor
 }
 
 // recordOverhead is about what a record costs besides key and value, its id in the header included.
@@ -32,25 +34,27 @@ func (r *run) encode(ctx context.Context, b batch) ([]part, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing the schema registry: %w", err)
 	}
-	values, err := r.values(ctx, registry, b)
-	if err != nil {
-		return nil, err
-	}
-	appendKey, err := r.keyEncoder(ctx, registry)
+	encoded, err := r.encoding(ctx, registry, b)
 	if err != nil {
 		return nil, err
 	}
 	var (
-		parts []part
-		size  int64
+		parts  []part
+		size   int64
+		cursor = r.st.Cursor
+		first  int
 	)
 	for i, c := range b.changes {
-		key := appendKey(nil, c.Key)
-		bytes := int64(len(key) + len(values[i]) + recordOverhead)
+		key := encoded.key(nil, c.Key)
+		bytes := int64(len(key) + len(encoded.values[i]) + recordOverhead)
 		if len(parts) == 0 || len(parts[len(parts)-1].records) == r.d.PartRecords || size+bytes > r.d.PartBytes {
 			id, err := sourceoffset.NewID(r.d.Rand)
 			if err != nil {
 				return nil, err
+			}
+			if n := len(parts); n > 0 {
+				cursor = r.cursorAfter(cursor, b, b.changes[first:i])
+				parts[n-1].cursor, first = cursor, i
 			}
 			parts = append(parts, part{id: id, changes: map[string]*sourceoffset.Fingerprint{}})
 			size = 0
@@ -58,18 +62,60 @@ func (r *run) encode(ctx context.Context, b batch) ([]part, error) {
 		size += bytes
 		p := &parts[len(parts)-1]
 		p.records = append(p.records, &kgo.Record{
-			Topic: r.s.Topic, Key: key, Value: values[i], Timestamp: r.start,
+			Topic: r.s.Topic, Key: key, Value: encoded.values[i], Timestamp: recordTime(c.at),
 			Headers: []kgo.RecordHeader{{Key: kafka.HeaderID, Value: []byte(p.id)}},
 		})
-		if r.store.Kind != sourceoffset.None {
+		switch {
+		case r.store.Kind != sourceoffset.Snapshot:
+		case c.entry == nil:
+			p.changes[c.Key] = nil
+		default:
 			p.changes[c.Key] = &c.Fingerprint
 		}
 	}
+	parts[len(parts)-1].cursor = b.cursor
 	return parts, nil
 }
 
-// values encodes the changed entries with the schema that the whole answer asks for, merged with the subject's latest.
-func (r *run) values(ctx context.Context, registry Registry, b batch) ([][]byte, error) {
+// recordTime is the timestamp of a record: Kafka has none before 1970.
+func recordTime(at time.Time) time.Time {
+	if at.UnixMilli() < 0 {
+		return time.UnixMilli(0)
+	}
+	return at
+}
+
+// encoding is what the values of a batch are and how their keys are written.
+type encoding struct {
+	values [][]byte
+	key    func(dst []byte, key string) []byte
+}
+
+// encoding writes the values of the changed entries in the format that the connector file asks for; auto is castorm's
+// where the subject's latest schema is its envelope.
+func (r *run) encoding(ctx context.Context, registry Registry, b batch) (e encoding, err error) {
+	subject := r.s.Topic + "-value"
+	castorm := r.s.RecordFormat == connector.FormatCastorm
+	if !castorm {
+		e.values, err = r.typedValues(ctx, registry, subject, b)
+		if castorm = r.s.RecordFormat != connector.FormatTyped && errors.Is(err, schema.ErrEnvelope); err != nil && !castorm {
+			return e, err
+		}
+	}
+	if castorm {
+		envelope, err := registry.EnsureStruct(ctx, subject, schema.CastormValue)
+		if err != nil {
+			return e, fmt.Errorf("registering castorm's envelope under %s: %w", subject, err)
+		}
+		e.values = r.envelopes(envelope, b)
+	}
+	e.key, err = r.keyEncoder(ctx, registry, castorm)
+	return e, err
+}
+
+// typedValues encodes the changed entries with the schema that the whole answer asks for, merged with the subject's
+// latest.
+func (r *run) typedValues(ctx context.Context, registry Registry, subject string, b batch) ([][]byte, error) {
 	entries := make([]*record.Value, len(b.answer.Entries))
 	for i := range b.answer.Entries {
 		entries[i] = &b.answer.Entries[i]
@@ -86,13 +132,15 @@ func (r *run) values(ctx context.Context, registry Registry, b batch) ([][]byte,
 	if err != nil {
 		return nil, failed(Upstream, "inferring the schema of the answer: %w", err)
 	}
-	subject := r.s.Topic + "-value"
 	registered, err := registry.Ensure(ctx, subject, inferred)
 	if err != nil {
 		return nil, fmt.Errorf("registering the schema of %s: %w", subject, err)
 	}
 	values := make([][]byte, len(b.changes))
 	for i, c := range b.changes {
+		if c.entry == nil {
+			continue
+		}
 		value := schema.AppendHeader(make([]byte, 0, 512), registered.ID)
 		if values[i], err = registered.Schema.AppendBody(value, c.entry, stamps, r.start); err != nil {
 			return nil, failed(Upstream, "encoding the entry with key %q as schema %d of %s: %w", c.Key, registered.ID, subject, err)
@@ -101,29 +149,47 @@ func (r *run) values(ctx context.Context, registry Registry, b batch) ([][]byte,
 	return values, nil
 }
 
-// keySchema is the schema of castorm's key struct as Confluent's Avro converter writes it.
-const keySchema = `{"type":"record","name":"Key","namespace":"com.github.castorm.kafka.connect.http","fields":[{"name":"key","type":["null",{"type":"string","connect.doc":"HTTP Record Key"}],"default":null}],"connect.doc":"Message Key","connect.name":"com.github.castorm.kafka.connect.http.Key"}`
+// envelopes wraps the changed entries as castorm does: each as its JSON text, with its key and the record's timestamp.
+func (r *run) envelopes(envelope schema.Struct, b batch) [][]byte {
+	values := make([][]byte, len(b.changes))
+	for i, c := range b.changes {
+		if c.entry == nil {
+			continue
+		}
+		values[i] = envelope.Append(nil, schema.StructRecord{
+			Key: c.Key, Value: string(record.AppendBody(nil, c.entry)), Timestamp: recordTime(c.at).UnixMilli(),
+		})
+	}
+	return values
+}
 
-// keyEncoder makes the Kafka key of a source offset key: its bare text, or castorm's struct in Avro.
-func (r *run) keyEncoder(ctx context.Context, registry Registry) (func(dst []byte, key string) []byte, error) {
+// keyEncoder makes the Kafka key of a source offset key. AvroConverter writes castorm's struct. StringConverter writes
+// the bare text, or, for castorm's records, what Java makes a text of the struct.
+func (r *run) keyEncoder(ctx context.Context, registry Registry, castorm bool) (func(dst []byte, key string) []byte, error) {
 	switch r.s.KeyConverter {
 	case connector.StringConverter:
+		if castorm {
+			return func(dst []byte, key string) []byte {
+				return append(append(append(dst, structPrefix...), key...), structSuffix...)
+			}, nil
+		}
 		return func(dst []byte, key string) []byte { return append(dst, key...) }, nil
 	case connector.AvroConverter:
 		subject := r.s.Topic + "-key"
-		id, err := registry.EnsureKey(ctx, subject, keySchema)
+		s, err := registry.EnsureStruct(ctx, subject, schema.CastormKey)
 		if err != nil {
 			return nil, fmt.Errorf("registering the schema of %s: %w", subject, err)
 		}
-		return func(dst []byte, key string) []byte {
-			dst = schema.AppendHeader(dst, id)
-			dst = append(dst, 2) // the union's second branch, as a zigzag varint
-			dst = binary.AppendVarint(dst, int64(len(key)))
-			return append(dst, key...)
-		}, nil
+		return func(dst []byte, key string) []byte { return s.Append(dst, schema.StructRecord{Key: key}) }, nil
 	}
 	return nil, failed(Refused, "key converter %s is not built for a source", r.s.KeyConverter)
 }
+
+// Java's text of a Connect struct with the one field "key".
+const (
+	structPrefix = "Struct{key="
+	structSuffix = "}"
+)
 
 // maxFields bounds how many member names are remembered.
 const maxFields = 2000
@@ -169,7 +235,7 @@ func (r *run) countOnlyNewFields(b batch) int {
 	}
 	prints, n := sourceoffset.NewFingerprinter(ignore), 0
 	for _, c := range b.changes {
-		if c.Before != nil && prints.Of(c.entry) == *c.Before {
+		if c.entry != nil && c.Before != nil && prints.Of(c.entry) == *c.Before {
 			n++
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/riftline/riftline/shared/bucket"
 	"github.com/riftline/riftline/shared/connector"
+	"github.com/riftline/riftline/shared/connector/template"
 	"github.com/riftline/riftline/shared/httpsource"
 	"github.com/riftline/riftline/shared/kafka"
 	"github.com/riftline/riftline/shared/schema"
@@ -66,6 +67,8 @@ func outcomeOf(err error, now time.Time) (Outcome, time.Time) {
 	switch {
 	case errors.Is(err, errLeave), errors.Is(err, bucket.ErrLost):
 		return AnotherRun, time.Time{}
+	case isAny(err, httpsource.ErrRedirected, connector.ErrVariables, template.ErrValue):
+		return Refused, time.Time{}
 	case errors.As(err, &deferred):
 		return Deferred, deferred.Until
 	case errors.As(err, &unauthorized):

@@ -71,6 +71,9 @@ func (a *actor) resume(n int) (point, bool) {
 
 const toTheEnd = 1 << 20
 
+// replayed says that of many cases each of so many is replayed in the model.
+const replayed = 17
+
 // kill ends a run that stands, as if its process had died there.
 func (a *actor) kill() {
 	a.killed = true
@@ -103,6 +106,7 @@ func TestInterleavedRuns(t *testing.T) {
 					var ended bool
 					for k := n; ; k++ {
 						w := prepare()
+						w.unreplayed = tried%replayed != 0
 						first := w.start("first", lost)
 						first.upTo(n)
 						w.pass(10 * time.Minute)

@@ -5,7 +5,6 @@ import (
 	"crypto/md5" //nolint:gosec // RFC 4122 defines version 3 name-UUIDs by MD5; nothing is secured by it.
 	"encoding/hex"
 	"log/slog"
-	"net/url"
 	"strings"
 
 	"github.com/riftline/riftline/shared/httpsource"
@@ -22,7 +21,7 @@ const (
 // (http.response.record.pointer).
 //
 // An entry in which a pointer leads to nothing, to null, to an empty text or to a container has none: it gets the
-// name-UUID of its JSON text, as castorm's HTTP source keys records for which no key is configured, and is counted in
+// name-UUID of its text, as castorm's HTTP source keys records for which no key is configured, and is counted in
 // Summary.Keyless. If that is so for all entries, /puuid is tried where the host is Riot's.
 func (r *run) keysOf(ctx context.Context, answer httpsource.Answer) ([]string, error) {
 	entries, items := answer.Entries, answer.Items
@@ -59,8 +58,7 @@ func (r *run) keysOf(ctx context.Context, answer httpsource.Answer) ([]string, e
 }
 
 func (r *run) isRiot() bool {
-	u, err := url.Parse(r.s.Request.URL)
-	return err == nil && strings.HasSuffix(strings.ToLower(u.Hostname()), riotDomain)
+	return strings.HasSuffix(strings.ToLower(r.s.Request.Host()), riotDomain)
 }
 
 // fillKeys sets the keys of the items in which every pointer leads to something, clears the others, and returns how
@@ -95,9 +93,10 @@ func keyOf(item *record.Value, pointers []string) string {
 	return b.String()
 }
 
-// nameUUID is Java's UUID.nameUUIDFromBytes of the entry's JSON text: RFC 4122, version 3, without a name space.
+// nameUUID is Java's UUID.nameUUIDFromBytes of the entry's text as castorm writes it: RFC 4122, version 3, without a name
+// space.
 func nameUUID(entry *record.Value) string {
-	sum := md5.Sum(record.AppendJSON(nil, entry)) //nolint:gosec // see the import
+	sum := md5.Sum(record.AppendBody(nil, entry)) //nolint:gosec // see the import
 	sum[6] = sum[6]&0x0f | 0x30
 	sum[8] = sum[8]&0x3f | 0x80
 	h := hex.EncodeToString(sum[:])

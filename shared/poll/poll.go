@@ -24,7 +24,8 @@ type Fetcher interface {
 // Registry keeps schemas. *schema.Registry is one.
 type Registry interface {
 	Ensure(ctx context.Context, subject string, inferred *schema.Schema) (schema.Registered, error)
-	EnsureKey(ctx context.Context, subject, text string) (id int, err error)
+	EnsureStruct(ctx context.Context, subject, text string) (schema.Struct, error)
+	ByID(ctx context.Context, id int) (text string, err error)
 }
 
 // Producer publishes in transactions. *kafka.Producer is one.
@@ -74,15 +75,17 @@ type Summary struct {
 	Run     string  `json:"run"`
 	Outcome Outcome `json:"outcome"`
 	Topic   string  `json:"topic,omitempty"`
-	// Fetched counts the entries of the answer; New + Changed + Unchanged + Repeated add up to it.
+	// Fetched counts the entries of the answer; New + Changed + Unchanged + Repeated add up to it. Of a log, New are the
+	// entries that are published and Unchanged those that were published before.
 	Fetched   int `json:"fetched"`
 	New       int `json:"new"`
 	Changed   int `json:"changed"`
 	Unchanged int `json:"unchanged"`
 	// Left counts the keys that the topic holds and the answer lacks, unless the answer is too small to be believed.
 	Left int `json:"left"`
-	// Published counts the records that this run committed.
-	Published int `json:"published"`
+	// Published counts the records that this run committed, Tombstones those among them that have no value.
+	Published  int `json:"published"`
+	Tombstones int `json:"tombstones,omitempty"`
 	// Keyless counts entries without a key, Repeated entries whose key came again later in the same answer.
 	Keyless  int `json:"keyless"`
 	Repeated int `json:"repeated"`
@@ -104,6 +107,10 @@ type Summary struct {
 	// RetryAfter is when to come back, zero when that is not known.
 	RetryAfter time.Time `json:"retry_after,omitzero"`
 	Error      string    `json:"error,omitempty"`
+	// Units are the source partitions of a connector that has several, in the order in which they were polled. The
+	// counts are the sums of theirs then. UnitsLeft counts those that were left to the next trigger.
+	Units     []Summary `json:"units,omitempty"`
+	UnitsLeft int       `json:"units_left,omitempty"`
 }
 
 // withDefaults fills in the real thing for whatever is not given.

@@ -166,8 +166,9 @@ func TestOvertakenAnywhere(t *testing.T) {
 			last := points(t, prepare)
 			for n := 1; n <= last; n++ {
 				for _, asleep := range []time.Duration{0, 10 * time.Minute} {
-					for _, meanwhile := range []string{"", "a=A b=A c=A", "a=Z b=Z c=Z"} {
+					for i, meanwhile := range []string{"", "a=A b=A c=A", "a=Z b=Z c=Z"} {
 						w := prepare()
+						w.unreplayed = (n+i)%3 != 0
 						var where point
 						var other Summary
 						var otherErr error
@@ -209,6 +210,7 @@ func TestOvertakenByOneThatIsKilled(t *testing.T) {
 		// A run that recovers has some points more.
 		for m := 1; m <= last+12; m++ {
 			w := prepare()
+			w.unreplayed = (n+m)%replayed != 0
 			var where, died point
 			w.disturb("slow", func(p point) error {
 				if p.n != n {

@@ -42,7 +42,7 @@ func (r *run) publish(ctx context.Context, markerTopic kafka.Topic, b batch, par
 
 func (r *run) intent(p part, markerTopic kafka.Topic) *sourceoffset.Intent {
 	now := r.d.Now()
-	return &sourceoffset.Intent{ID: p.id, At: now, Until: r.until(), MarkerTopic: markerTopic.Name, Changes: p.changes}
+	return &sourceoffset.Intent{ID: p.id, At: now, Until: r.until(), MarkerTopic: markerTopic.Name, Changes: p.changes, Cursor: p.cursor}
 }
 
 // announceFirst writes the intent of the first part over the state that was loaded.
@@ -113,8 +113,8 @@ func (r *run) fence(ctx context.Context, markerTopic kafka.Topic) error {
 		return r.release(ctx, fmt.Errorf("checking the marker of group %s: %w", r.store.Partition.TransactionalID(), err))
 	}
 	if ok && m.ID != r.st.Last {
-		return r.stop(ctx, r.st.Released(), fmt.Sprintf("group %s holds the marker %s on topic %s, and the source offset object knows of %s: the object was restored or replaced by hand",
-			r.store.Partition.TransactionalID(), m.ID, markerTopic.Name, orNone(r.st.Last)))
+		return r.stop(ctx, r.st.Released(), fmt.Sprintf("group %s holds the marker %s on topic %s, and the source offset object knows of %s: the object was restored or replaced by hand; %s",
+			r.store.Partition.TransactionalID(), m.ID, markerTopic.Name, orNone(r.st.Last), r.store.Partition.WaysToForget()))
 	}
 	step.Reached(ctx, "poll.8.checked")
 	return nil

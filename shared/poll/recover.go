@@ -73,8 +73,8 @@ func (r *run) ask(ctx context.Context, p Producer) (committed bool, err error) {
 	case ok && m.ID == r.st.Last:
 		return false, nil
 	case ok:
-		return false, r.stop(ctx, r.st, fmt.Sprintf("group %s holds the marker %s on topic %s, and the source offset object knows only of %s and of the intent %s: the object was restored or replaced by hand",
-			r.store.Partition.TransactionalID(), m.ID, intent.MarkerTopic, orNone(r.st.Last), intent.ID))
+		return false, r.stop(ctx, r.st, fmt.Sprintf("group %s holds the marker %s on topic %s, and the source offset object knows only of %s and of the intent %s: the object was restored or replaced by hand; %s",
+			r.store.Partition.TransactionalID(), m.ID, intent.MarkerTopic, orNone(r.st.Last), intent.ID, r.store.Partition.WaysToForget()))
 	case r.d.Now().Sub(intent.At) < r.s.MarkerAge:
 		return false, nil
 	}
@@ -96,8 +96,8 @@ func (r *run) search(ctx context.Context, p Producer) (committed bool, err error
 	case kafka.NotCommitted:
 		return false, nil
 	}
-	return false, r.stop(ctx, r.st, fmt.Sprintf("whether intent %s of %s was committed cannot be found out any more: its marker has expired and topic %s no longer reaches back to it",
-		intent.ID, intent.At.Format("2006-01-02T15:04:05Z07:00"), r.st.Topic))
+	return false, r.stop(ctx, r.st, fmt.Sprintf("whether intent %s of %s was committed cannot be found out any more: its marker has expired and topic %s no longer reaches back to it; decide: %s",
+		intent.ID, intent.At.Format("2006-01-02T15:04:05Z07:00"), r.st.Topic, settleCommands(r.store.Partition)))
 }
 
 func (r *run) settle(ctx context.Context, committed bool) {

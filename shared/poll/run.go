@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/riftline/riftline/shared/connector"
+	"github.com/riftline/riftline/shared/connector/template"
 	"github.com/riftline/riftline/shared/httpsource"
 	"github.com/riftline/riftline/shared/kafka"
 	"github.com/riftline/riftline/shared/logging"
@@ -25,7 +26,7 @@ const (
 	publishMargin = 5 * time.Second
 )
 
-// Run polls the source partition of s that has no request variables, once.
+// Run polls the source partition of s that has the request variables s.Variables, once.
 //
 // Without a deadline in ctx it takes 60 s. When ctx ends, what was begun is taken back within Deps.ReleaseTimeout. The
 // error is nil exactly when Summary.Outcome is not a failure; the summary is complete in both cases.
@@ -42,9 +43,9 @@ func Run(ctx context.Context, s connector.Source, d Deps) (Summary, error) {
 	r := &run{
 		s: s, d: d, start: d.Now().UTC().Truncate(time.Millisecond), deadline: deadline, total: deadline.Sub(began),
 		own: map[string]int{},
-		sum: Summary{Connector: s.Name, Topic: s.Topic, ExactlyOnce: true},
+		sum: Summary{Connector: s.Name, Variables: s.Variables, Topic: s.Topic, ExactlyOnce: true},
 		store: sourceoffset.Store{
-			Bucket: d.Offsets, Partition: sourceoffset.Partition{Connector: s.Name}, Topic: s.Topic, Kind: kindOf(s.Dedupe.Mode),
+			Bucket: d.Offsets, Partition: sourceoffset.Partition{Connector: s.Name, Variables: s.Variables}, Topic: s.Topic, Kind: kindOf(s.Dedupe.Mode),
 		},
 	}
 	err := r.begin(ctx)
@@ -56,8 +57,11 @@ func Run(ctx context.Context, s connector.Source, d Deps) (Summary, error) {
 }
 
 func kindOf(m connector.Mode) sourceoffset.Kind {
-	if m == connector.None {
+	switch m {
+	case connector.None:
 		return sourceoffset.None
+	case connector.Timestamp:
+		return sourceoffset.Timestamp
 	}
 	return sourceoffset.Snapshot
 }
@@ -98,8 +102,8 @@ func (r *run) begin(ctx context.Context) error {
 	}
 	r.sum.Run = id[:16]
 	r.log = logging.From(ctx).With(slog.String("connector", r.s.Name), slog.String("run", r.sum.Run))
-	if r.s.Dedupe.Mode == connector.Timestamp {
-		return failed(Refused, "riftline.dedupe=timestamp is not built yet")
+	if len(r.s.Variables) > 0 {
+		r.log = r.log.With(slog.Any("variables", r.s.Variables))
 	}
 	if r.s.ValueConverter != connector.AvroConverter {
 		return failed(Refused, "value converter %s is not built for a source", r.s.ValueConverter)
@@ -140,6 +144,9 @@ func (r *run) load(ctx context.Context) (err error) {
 		return err
 	}
 	step.Reached(ctx, "poll.1.loaded")
+	if err := r.beginCursor(); err != nil {
+		return err
+	}
 	if r.st.Stopped != "" {
 		return failed(Stopped, "%s is stopped: %s", r.store.URL(), r.st.Stopped)
 	}
@@ -182,7 +189,7 @@ func (r *run) proceed(ctx context.Context) error {
 	}
 	step.Reached(ctx, "poll.3.compared")
 	if len(b.changes) == 0 {
-		return nil
+		return r.moveCursor(ctx, b.cursor)
 	}
 	if left := time.Until(r.deadline); left < min(publishMargin, r.total/6) {
 		return &failure{outcome: Deferred, retryAfter: r.d.Now(), err: fmt.Errorf("publishing %d changes: only %s of the deadline are left, nothing was begun", len(b.changes), left.Round(time.Millisecond))}
@@ -216,11 +223,13 @@ func (r *run) fetch(ctx context.Context) (httpsource.Answer, error) {
 		return answer, fmt.Errorf("%w; the secret was read once more and is the same", err)
 	}
 	r.log.InfoContext(ctx, "the API refused the credentials; the secret has changed and is tried", slog.Int("status", unauthorized.Status))
+	s.Variables = r.s.Variables
 	r.s = s
 	return r.fetchWith(ctx, s)
 }
 
 func (r *run) fetchWith(ctx context.Context, s connector.Source) (httpsource.Answer, error) {
+	s.Request.Values = template.Values{Offset: r.offset(), Var: r.store.Partition.Variables}
 	f, err := r.d.NewFetcher(s)
 	if err != nil {
 		return httpsource.Answer{}, fmt.Errorf("preparing the request: %w", err)
@@ -235,7 +244,10 @@ func (r *run) fetchWith(ctx context.Context, s connector.Source) (httpsource.Ans
 // change is an entry to publish.
 type change struct {
 	sourceoffset.Changed
+	// entry is nil for a key that left, whose record has no value.
 	entry *record.Value
+	// at is the record's timestamp.
+	at time.Time
 }
 
 // batch is what an answer asks to publish.
@@ -245,54 +257,61 @@ type batch struct {
 	// noted is base with departures noted, fields are the member names of the entries.
 	noted  sourceoffset.Base
 	fields []string
+	// cursor is what the cursor is when all is published.
+	cursor sourceoffset.Cursor
 }
 
 func (r *run) compare(ctx context.Context, answer httpsource.Answer) (batch, error) {
-	b := batch{answer: answer}
+	b := batch{answer: answer, noted: r.st.Base, cursor: r.st.Cursor}
 	r.sum.Keyless = 0
 	keys, err := r.keysOf(ctx, answer)
 	if err != nil {
 		return b, err
 	}
+	times, err := r.timesOf(answer)
+	if err != nil {
+		return b, err
+	}
+	order := r.order(len(keys), times)
+	if r.store.Kind != sourceoffset.Snapshot {
+		return b, r.compareLog(&b, keys, times, order)
+	}
+	r.compareSnapshot(ctx, &b, keys, times, order)
+	return b, nil
+}
+
+// compareSnapshot takes the answer for the whole truth.
+func (r *run) compareSnapshot(ctx context.Context, b *batch, keys []string, times []time.Time, order []int) {
 	entries := make([]sourceoffset.Entry, len(keys))
 	prints := sourceoffset.NewFingerprinter(r.s.Dedupe.Ignore)
-	for i := range keys {
-		entries[i].Key = keys[i]
-		if r.store.Kind != sourceoffset.None {
-			entries[i].Fingerprint = prints.Of(&answer.Entries[i])
-		}
-	}
-	if r.store.Kind == sourceoffset.None {
-		for i, e := range entries {
-			b.changes = append(b.changes, change{sourceoffset.Changed{Entry: e, Index: i}, &answer.Entries[i]})
-		}
-		b.noted = r.st.Base
-		r.sum.New = len(b.changes)
-		return b, nil
+	for i, at := range order {
+		entries[i] = sourceoffset.Entry{Key: keys[at], Fingerprint: prints.Of(&b.answer.Entries[at])}
 	}
 	d := sourceoffset.Compare(r.st.Base, entries, r.start, r.s.Dedupe.Keep)
 	for _, c := range d.Changes {
-		b.changes = append(b.changes, change{c, &answer.Entries[c.Index]})
+		at := order[c.Index]
+		b.changes = append(b.changes, change{Changed: c, entry: &b.answer.Entries[at], at: times[at]})
 	}
 	b.noted = d.Noted()
 	if d.Doubtful && r.st.Base.Present() > 0 {
 		r.log.WarnContext(ctx, "the answer lacks more than half of the keys of the last one; nobody is taken to have left",
 			slog.Int("entries", len(entries)), slog.Int("known", r.st.Base.Present()))
 	}
-	r.count(d, b.changes)
+	r.sum.Left = d.Left
+	r.count(d.Unchanged, d.Repeated, b.changes)
+	r.addTombstones(ctx, b, d.Absent())
 	if len(b.changes) > 0 {
-		b.fields = fieldsOf(answer.Entries, r.st.Fields)
-		r.sum.OnlyNewFields += r.countOnlyNewFields(b)
+		b.fields = fieldsOf(b.answer.Entries, r.st.Fields)
+		r.sum.OnlyNewFields += r.countOnlyNewFields(*b)
 	}
-	return b, nil
 }
 
 // count adds up: what an earlier attempt of this run published is unchanged by now and counts once, as what it was.
-func (r *run) count(d sourceoffset.Difference, changes []change) {
-	r.sum.Unchanged = max(0, d.Unchanged-r.sum.Published)
-	r.sum.Repeated, r.sum.Left = d.Repeated, d.Left
+func (r *run) count(unchanged, repeated int, changes []change) {
+	r.sum.Unchanged = max(0, unchanged-(r.sum.Published-r.sum.Tombstones))
+	r.sum.Repeated = repeated
 	if r.sum.Published == 0 {
-		r.sum.New, r.sum.Changed, r.sum.OnlyNewFields = 0, 0, 0
+		r.sum.New, r.sum.Changed, r.sum.OnlyNewFields, r.sum.Tombstones = 0, 0, 0, 0
 	}
 	for _, c := range changes {
 		if c.Before == nil {
@@ -301,6 +320,22 @@ func (r *run) count(d sourceoffset.Difference, changes []change) {
 			r.sum.Changed++
 		}
 	}
+}
+
+// addTombstones makes changes without a value of the keys that left. An answer in which an entry has no key says nothing
+// of who left: the key may be that entry's.
+func (r *run) addTombstones(ctx context.Context, b *batch, absent []string) {
+	if !r.s.Dedupe.Tombstones || len(absent) == 0 {
+		return
+	}
+	if r.sum.Keyless > 0 {
+		r.log.WarnContext(ctx, "entries of the answer have no key; nobody is taken to have left", slog.Int("keyless", r.sum.Keyless))
+		return
+	}
+	for _, key := range absent {
+		b.changes = append(b.changes, change{Changed: sourceoffset.Changed{Entry: sourceoffset.Entry{Key: key}, Index: -1}, at: r.start})
+	}
+	r.sum.Tombstones += len(absent)
 }
 
 func (r *run) openProducer() (Producer, error) {
@@ -343,7 +378,7 @@ func (r *run) connect(ctx context.Context) (kafka.Topic, error) {
 	}
 	known := r.st.TopicID != [16]byte{}
 	if known && topic.ID != r.st.TopicID {
-		return kafka.Topic{}, r.stop(ctx, r.st, fmt.Sprintf("topic %s was deleted and created again: what it held is gone, and the source offset object still knows it", topic.Name))
+		return kafka.Topic{}, r.stop(ctx, r.st, fmt.Sprintf("topic %s was deleted and created again: what it held is gone, and the source offset object still knows it; %s", topic.Name, r.store.Partition.WaysToForget()))
 	}
 	markerTopic := topic
 	if name := r.markerTopic(); name != topic.Name {
@@ -373,8 +408,8 @@ func (r *run) checkBegin(ctx context.Context, p Producer, markerTopic string) er
 	case !ok:
 		return nil
 	case genesis:
-		return r.stop(ctx, r.st, fmt.Sprintf("there is no such object, and yet group %s holds the marker of transaction %d (%s) on topic %s: the object was deleted or RIFTLINE_STATE has changed; restore the object, or delete the group to publish everything once more",
-			r.store.Partition.TransactionalID(), m.Commits, m.ID, markerTopic))
+		return r.stop(ctx, r.st, fmt.Sprintf("there is no such object, and yet group %s holds the marker of transaction %d (%s) on topic %s: the object was deleted or RIFTLINE_STATE has changed; restore the object; else %s",
+			r.store.Partition.TransactionalID(), m.Commits, m.ID, markerTopic, r.store.Partition.WaysToForget()))
 	case m.ID == r.st.Last:
 		return nil
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/riftline/riftline/shared/connector"
 	"github.com/riftline/riftline/shared/httpsource"
 	"github.com/riftline/riftline/shared/kafka"
+	"github.com/riftline/riftline/shared/poll/model"
 	"github.com/riftline/riftline/shared/record"
 	"github.com/riftline/riftline/shared/schema"
 	"github.com/riftline/riftline/shared/sourceoffset"
@@ -49,13 +50,24 @@ type world struct {
 	marker    kafka.Marker
 	marked    bool
 	log       []published
+	raw       []*kgo.Record
+	// schema is what the registry holds under id 1.
+	schema string
 	// forgotten is true when the topic no longer reaches back to its beginning.
 	forgotten bool
+	// unsearchable is true when a search through the topic tells nothing.
+	unsearchable bool
+	// byHand is true once a person changed the offsets, which the model knows nothing of.
+	byHand bool
 	// late is a commit that was asked for and that the broker has not carried out yet.
 	late func()
 
 	// counts of what was asked, by name of the call.
 	counts map[string]int
+	// events are what the runs did to bucket, API and broker, in order, for the model of the protocol.
+	events []model.Event
+	// unreplayed leaves the model out of check.
+	unreplayed bool
 }
 
 type published struct{ key, value, intent string }
@@ -75,7 +87,8 @@ func again(f func() *world) func() *world {
 		return &world{
 			t: w.t, now: w.now, answer: slices.Clone(w.answer), served: slices.Clone(w.served), object: slices.Clone(w.object),
 			generation: w.generation, deleted: w.deleted, topic: w.topic, missing: w.missing, automatic: w.automatic, epoch: w.epoch,
-			marker: w.marker, marked: w.marked, log: slices.Clone(w.log), forgotten: w.forgotten, counts: map[string]int{},
+			marker: w.marker, marked: w.marked, log: slices.Clone(w.log), raw: slices.Clone(w.raw), schema: w.schema, forgotten: w.forgotten, unsearchable: w.unsearchable, counts: map[string]int{},
+			events: slices.Clone(w.events),
 		}
 	}
 }
@@ -130,16 +143,35 @@ func (p *process) at(call string, after bool) error {
 // do carries a call out between its two points.
 func (p *process) do(call string, f func() error) error {
 	if err := p.at(call, false); err != nil {
+		p.w.mu.Lock()
+		p.note(model.Call(call), model.Lost)
+		p.w.mu.Unlock()
 		return err
 	}
 	p.w.mu.Lock()
 	p.w.counts[call]++
 	err := f()
+	n := len(p.w.events)
+	p.note(model.Call(call), model.Answered)
 	p.w.mu.Unlock()
 	if lost := p.at(call, true); lost != nil {
+		p.w.mu.Lock()
+		if n < len(p.w.events) {
+			p.w.events[n].Fate = model.AnswerLost
+		}
+		p.w.mu.Unlock()
 		return lost
 	}
 	return err
+}
+
+// note writes down what the run did, for the model. The world is locked.
+func (p *process) note(call model.Call, fate model.Fate) {
+	switch call {
+	case "topic", "schema", "create", "autocreate": // nothing of the protocol
+		return
+	}
+	p.w.events = append(p.w.events, model.Event{Run: p.name, Call: call, Fate: fate})
 }
 
 // run polls once. killed is true when the hook ended the process.
@@ -152,6 +184,9 @@ func (w *world) run(name string, h hook, change ...func(*connector.Source, *Deps
 			}
 			killed = true
 		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		p.note(map[bool]model.Call{true: model.Kill, false: model.End}[killed], model.Answered)
 	}()
 	src, deps := w.source(), p.deps()
 	for _, f := range change {
@@ -233,13 +268,21 @@ type registry struct{ p *process }
 
 func (r *registry) Ensure(_ context.Context, _ string, inferred *schema.Schema) (out schema.Registered, err error) {
 	err = r.p.do("schema", func() error {
+		r.p.w.schema = inferred.Text()
 		out = schema.Registered{ID: 1, Schema: inferred}
 		return nil
 	})
 	return out, err
 }
 
-func (r *registry) EnsureKey(context.Context, string, string) (int, error) { return 2, nil }
+func (r *registry) ByID(context.Context, int) (text string, err error) {
+	err = r.p.do("byid", func() error { text = r.p.w.schema; return nil })
+	return text, err
+}
+
+func (r *registry) EnsureStruct(context.Context, string, string) (schema.Struct, error) {
+	return schema.Struct{ID: 2}, nil
+}
 
 // memoryBucket keeps the one object. It knows generations and tells the outcomes apart as package bucket does.
 type memoryBucket struct{ p *process }
@@ -387,7 +430,13 @@ func (c *client) Publish(_ context.Context, records []*kgo.Record, _ kafka.Topic
 
 func (w *world) commit(records []*kgo.Record, m kafka.Marker) {
 	for _, r := range records {
+		value := tombstone
 		_, body, ok := schema.ParseHeader(r.Value)
+		if r.Value == nil {
+			ok = true
+		} else if ok {
+			value = valueOf(body)
+		}
 		if !ok || len(r.Headers) != 1 || r.Headers[0].Key != kafka.HeaderID {
 			w.t.Errorf("record %q has no schema id or no riftline-id", r.Key)
 			continue
@@ -396,13 +445,17 @@ func (w *world) commit(records []*kgo.Record, m kafka.Marker) {
 			w.t.Errorf("record %q has id %s in a transaction of %s", r.Key, id, m.ID)
 		}
 		r.Offset = int64(len(w.log))
-		w.log = append(w.log, published{string(r.Key), valueOf(body), m.ID})
+		w.log = append(w.log, published{string(r.Key), value, m.ID})
+		w.raw = append(w.raw, r)
 	}
-	if m.Commits != w.marker.Commits+1 {
+	if m.Commits != w.marker.Commits+1 && !w.byHand {
 		w.t.Errorf("transaction %d follows %d", m.Commits, w.marker.Commits)
 	}
 	w.marker, w.marked = m, true
 }
+
+// tombstone stands for a record without a value.
+const tombstone = "(none)"
 
 // valueOf reads the second field of the Avro body of {"k":…,"v":…}.
 func valueOf(body []byte) string {
@@ -423,6 +476,9 @@ func (c *client) FindIntent(_ context.Context, _, id string, _ time.Time) (found
 		}
 		if slices.ContainsFunc(c.p.w.log, func(p published) bool { return p.intent == id }) {
 			found = kafka.Committed
+		}
+		if c.p.w.unsearchable {
+			found = kafka.Unknown
 		}
 		return nil
 	})
@@ -467,12 +523,31 @@ func (w *world) replace(change func(*sourceoffset.State)) {
 	w.generation++
 }
 
+// accepted says which event of the runs the model of the protocol cannot follow. Empty when it follows them all.
+func (w *world) accepted() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.byHand {
+		return "" // the model knows polls only
+	}
+	n := model.Accepts(model.Options{Genesis: true}, w.events)
+	if n == len(w.events) {
+		return ""
+	}
+	return fmt.Sprintf("the model does not know how event %d of %v can happen", n+1, w.events[:n+1])
+}
+
 // check says what is wrong with the topic after a last undisturbed poll: for each key no two equal neighbours, the
 // published values in the order in which they were served, and the last one that of the last answer. Empty when all is
 // well.
 func (w *world) check() string {
 	held := w.held()
 	var wrong []string
+	if !w.unreplayed && !w.byHand {
+		if unknown := w.accepted(); unknown != "" {
+			wrong = append(wrong, unknown)
+		}
+	}
 	for key, values := range held {
 		for i := 1; i < len(values); i++ {
 			if values[i] == values[i-1] {

@@ -22,4 +22,9 @@
 // schema stay, new fields are appended nullable with the default null, int becomes long, long and float become double, a
 // type becomes a union that has it, and a field that left the data stays and becomes nullable. Everything else of the
 // latest schema, such as documentation, aliases and logical types, is kept as it is.
+//
+// # castorm's records
+//
+// castorm's HTTP source wraps each entry as JSON text in an envelope of its own. [Registry.EnsureStruct] and [Struct]
+// write that envelope, and its key, as Confluent's converter does, so that a topic which castorm filled can be carried on.
 package schema

@@ -12,9 +12,6 @@ import (
 // person must decide: another topic, or another subject.
 var ErrUnmergeable = errors.New("the latest schema cannot be carried on")
 
-// castormEnvelope is the record that castorm's HTTP source writes: the entry as one text.
-const castormEnvelope = "com.github.castorm.kafka.connect.http.Value"
-
 // Merge returns the schema that follows latest and also takes every entry that s takes, as the package comment says
 // under Evolution. It is equal to latest when latest takes them already, and s itself when latest is nil. Neither s nor
 // latest is changed.
@@ -25,8 +22,8 @@ func (s *Schema) Merge(latest *Schema) (*Schema, error) {
 		return s, nil
 	}
 	if latest.root.name == castormEnvelope {
-		return nil, fmt.Errorf("%w: it is %s, in which castorm's source wrapped each entry as text, and this record format is not built; let the connector write to a new topic",
-			ErrUnmergeable, castormEnvelope)
+		return nil, fmt.Errorf("%w: it is %s: %w; set riftline.record.format to auto or castorm, or let the connector write to a new topic",
+			ErrUnmergeable, castormEnvelope, ErrEnvelope)
 	}
 	root := latest.root.clone(map[*node]*node{})
 	m := merger{types: names{}, space: namespace(root.name)}

@@ -32,6 +32,8 @@ var (
 const (
 	// registryTimeout bounds one request to one URL.
 	registryTimeout = 5 * time.Second
+	// idleTimeout is how long a connection is kept for another request.
+	idleTimeout = 3 * time.Second
 	// registryTries is how often a request is sent when the registry does not answer or answers 5xx.
 	registryTries = 3
 	// registryWait is the wait before the second try; before the third it is four times as long.
@@ -84,6 +86,8 @@ func NewRegistry(c connector.Registry) (*Registry, error) {
 		return nil, errors.New("preparing the schema registry's client: value.converter.schema.registry.url is not set")
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
+	// Whoever asks a registry asks at once what there is to ask; a connection kept for longer only adds up.
+	transport.IdleConnTimeout = idleTimeout
 	var err error
 	if transport.TLSClientConfig, err = tlsConfig(c.TLS); err != nil {
 		return nil, fmt.Errorf("preparing the schema registry's client: %w", err)

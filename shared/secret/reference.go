@@ -115,3 +115,13 @@ func parseReference(inside string) (Reference, bool) {
 	}
 	return Reference{}, false
 }
+
+// Map returns s with each of its parts replaced by what f makes of it; reference says whether the part is a reference or
+// stands between two.
+func Map(s string, f func(part string, reference bool) string) string {
+	var b strings.Builder
+	for _, p := range split(s) {
+		b.WriteString(f(p.text, p.isReference))
+	}
+	return b.String()
+}

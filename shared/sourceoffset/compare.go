@@ -98,6 +98,7 @@ type Difference struct {
 	left     []string
 	returned []string
 	expired  []string
+	absent   []string
 	now      time.Time
 }
 
@@ -138,6 +139,9 @@ func (d *Difference) departures(answer map[string]int, keep time.Duration) {
 	present := 0
 	for key, known := range d.base {
 		_, there := answer[key]
+		if !there {
+			d.absent = append(d.absent, key)
+		}
 		if known.MissingSince.IsZero() {
 			present++
 			if !there {
@@ -150,10 +154,15 @@ func (d *Difference) departures(answer map[string]int, keep time.Duration) {
 		}
 	}
 	if d.Doubtful = len(answer) == 0 || 2*len(d.left) > present; d.Doubtful {
-		d.left = nil
+		d.left, d.absent = nil, nil
 	}
+	slices.Sort(d.absent)
 	d.Left = len(d.left)
 }
+
+// Absent are the sorted keys that the topic holds and the answer lacks, those that left earlier too. There are none by a
+// doubtful answer.
+func (d Difference) Absent() []string { return d.absent }
 
 // Noted returns base with the departures and returns of this answer noted and keys forgotten that left long ago. It
 // says nothing else of what the topic holds than base does, so it is written with whatever write comes next and is no

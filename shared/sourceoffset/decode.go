@@ -24,10 +24,11 @@ func Decode(data []byte) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	if err := checkVersion(body); err != nil {
+	kind, err := checkVersion(body)
+	if err != nil {
 		return State{}, err
 	}
-	d := decoder{in: jsontext.NewDecoder(bytes.NewReader(body)), body: body}
+	d := decoder{in: jsontext.NewDecoder(bytes.NewReader(body)), body: body, kind: kind}
 	s, err := d.state()
 	if err != nil {
 		return State{}, err
@@ -58,54 +59,65 @@ func decompress(data []byte) ([]byte, error) {
 	return body, nil
 }
 
-// checkVersion looks for the version first, and by itself, as a newer format may differ in everything else.
-func checkVersion(body []byte) error {
+// checkVersion looks for the version first, and by itself, as a newer format may differ in everything else. It returns
+// the kind, on which the form of base depends.
+func checkVersion(body []byte) (kind Kind, err error) {
 	in := jsontext.NewDecoder(bytes.NewReader(body))
 	if in.PeekKind() != '{' {
-		return fmt.Errorf("%w: no JSON object", ErrDamaged)
+		return "", fmt.Errorf("%w: no JSON object", ErrDamaged)
 	}
 	if _, err := in.ReadToken(); err != nil {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
+		return "", fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	format, minReader := int64(-1), int64(-1)
 	for in.PeekKind() == '"' {
 		name, err := in.ReadToken()
 		if err != nil {
-			return fmt.Errorf("%w: %w", ErrDamaged, err)
+			return "", fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
 		var to *int64
+		isKind := false
 		switch name.String() {
 		case "format":
 			to = &format
 		case "minReader":
 			to = &minReader
+		case "kind":
+			isKind = in.PeekKind() == '"'
 		}
-		if to == nil || in.PeekKind() != '0' {
+		if !isKind && (to == nil || in.PeekKind() != '0') {
 			if err := in.SkipValue(); err != nil {
-				return fmt.Errorf("%w: %w", ErrDamaged, err)
+				return "", fmt.Errorf("%w: %w", ErrDamaged, err)
 			}
 			continue
 		}
-		n, err := in.ReadToken()
+		value, err := in.ReadToken()
 		if err != nil {
-			return fmt.Errorf("%w: %w", ErrDamaged, err)
+			return "", fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
-		if *to, err = parseInt(n); err != nil {
-			return err
+		if isKind {
+			kind = Kind(value.String())
+			continue
+		}
+		if *to, err = parseInt(value); err != nil {
+			return "", err
 		}
 	}
 	switch {
 	case format < 1 || minReader < 1:
-		return fmt.Errorf("%w: no format", ErrDamaged)
+		return "", fmt.Errorf("%w: no format", ErrDamaged)
 	case format > Format || minReader > Format:
-		return fmt.Errorf("%w: format %d, and this version reads %d; update it", ErrNewer, format, Format)
+		return "", fmt.Errorf("%w: format %d, and this version reads %d; update it", ErrNewer, format, Format)
+	case kind != Snapshot && kind != Timestamp && kind != None:
+		return "", fmt.Errorf("%w: unknown kind %q", ErrDamaged, kind)
 	}
-	return nil
+	return kind, nil
 }
 
 type decoder struct {
 	in   *jsontext.Decoder
 	body []byte
+	kind Kind
 	sum  string
 	// sumFrom and sumTo are the bytes of the member sum and of the comma that goes with it.
 	sumFrom, sumTo int64
@@ -115,7 +127,12 @@ func (d *decoder) state() (s State, err error) {
 	err = d.object(func(name string, from int64) error {
 		switch name {
 		case "base":
-			s.Base, err = d.base()
+			s.Base = Base{}
+			if d.kind == Snapshot {
+				s.Base, err = d.base()
+			} else {
+				s.Cursor, err = d.cursor("base")
+			}
 		case "claim":
 			s.Claim, err = d.claim()
 		case "commits":
@@ -350,7 +367,7 @@ func (d *decoder) known() (k Known, err error) {
 	if err != nil {
 		return k, err
 	}
-	if k.Fingerprint, err = parseFingerprint(s); err != nil || !array {
+	if k.Fingerprint, err = ParseFingerprint(s); err != nil || !array {
 		return k, err
 	}
 	if s, err = d.text(); err != nil {
@@ -381,7 +398,11 @@ func (d *decoder) intent() (*Intent, error) {
 		case "at":
 			i.At, err = d.instant()
 		case "changes":
-			err = d.changes(i.Changes)
+			if d.kind == Snapshot {
+				err = d.changes(i.Changes)
+			} else {
+				i.Cursor, err = d.cursor("intent.changes")
+			}
 		case "id":
 			i.ID, err = d.id()
 		case "markerTopic":
@@ -406,7 +427,7 @@ func (d *decoder) changes(to map[string]*Fingerprint) error {
 			to[key] = nil
 			return nil
 		}
-		f, err := parseFingerprint(s)
+		f, err := ParseFingerprint(s)
 		to[key] = &f
 		return err
 	})
@@ -438,14 +459,12 @@ func (d *decoder) claim() (*Claim, error) {
 func (s State) check() error {
 	var what string
 	switch {
-	case s.Kind != Snapshot && s.Kind != None:
-		what = fmt.Sprintf("unknown kind %q", s.Kind)
 	case s.Partition.Connector == "" || s.Topic == "":
 		what = "no connector or topic"
 	case s.Base == nil:
 		what = "no base"
-	case s.Kind == None && len(s.Base) > 0:
-		what = "a base with kind none"
+	case s.Kind == None && (s.Cursor.positioned() || s.Intent != nil && s.Intent.Cursor.positioned()):
+		what = "a position with kind none"
 	case s.Intent != nil && (s.Intent.ID == "" || s.Intent.MarkerTopic == ""):
 		what = "an intent without id or marker topic"
 	case s.Claim != nil && s.Claim.ID == "":

@@ -84,7 +84,11 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func encodeState(s State) []byte {
 	dst := make([]byte, 0, 1024+128*len(s.Base))
 	dst = append(dst, `{"base":`...)
-	dst = appendBase(dst, s.Base)
+	if s.Kind == Snapshot {
+		dst = appendBase(dst, s.Base)
+	} else {
+		dst = appendCursor(dst, s.Cursor)
+	}
 	dst = append(dst, `,"claim":`...)
 	dst = appendClaim(dst, s.Claim)
 	dst = append(dst, `,"commits":`...)
@@ -101,7 +105,7 @@ func encodeState(s State) []byte {
 	dst = append(dst, `],"format":`...)
 	dst = strconv.AppendInt(dst, Format, 10)
 	dst = append(dst, `,"intent":`...)
-	dst = appendIntent(dst, s.Intent)
+	dst = appendIntent(dst, s.Intent, s.Kind)
 	dst = append(dst, `,"kind":`...)
 	dst = appendString(dst, string(s.Kind))
 	dst = append(dst, `,"last":`...)
@@ -147,31 +151,41 @@ func appendBase(dst []byte, b Base) []byte {
 	return append(dst, '}')
 }
 
-func appendIntent(dst []byte, i *Intent) []byte {
+func appendIntent(dst []byte, i *Intent, kind Kind) []byte {
 	if i == nil {
 		return append(dst, "null"...)
 	}
 	dst = append(dst, `{"at":`...)
 	dst = appendTime(dst, i.At)
-	dst = append(dst, `,"changes":{`...)
-	for n, key := range sortedKeys(i.Changes) {
-		if n > 0 {
-			dst = append(dst, ',')
-		}
-		dst = appendString(dst, key)
-		dst = append(dst, ':')
-		if f := i.Changes[key]; f != nil {
-			dst = appendFingerprint(dst, *f)
-		} else {
-			dst = append(dst, "null"...)
-		}
+	dst = append(dst, `,"changes":`...)
+	if kind == Snapshot {
+		dst = appendChanges(dst, i.Changes)
+	} else {
+		dst = appendCursor(dst, i.Cursor)
 	}
-	dst = append(dst, `},"id":`...)
+	dst = append(dst, `,"id":`...)
 	dst = appendString(dst, i.ID)
 	dst = append(dst, `,"markerTopic":`...)
 	dst = appendString(dst, i.MarkerTopic)
 	dst = append(dst, `,"until":`...)
 	dst = appendTime(dst, i.Until)
+	return append(dst, '}')
+}
+
+func appendChanges(dst []byte, changes map[string]*Fingerprint) []byte {
+	dst = append(dst, '{')
+	for n, key := range sortedKeys(changes) {
+		if n > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, key)
+		dst = append(dst, ':')
+		if f := changes[key]; f != nil {
+			dst = appendFingerprint(dst, *f)
+		} else {
+			dst = append(dst, "null"...)
+		}
+	}
 	return append(dst, '}')
 }
 

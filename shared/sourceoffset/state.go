@@ -34,7 +34,9 @@ type Kind string
 const (
 	// Snapshot compares each answer with base.
 	Snapshot Kind = "snapshot"
-	// None publishes each answer; base stays empty.
+	// Timestamp takes each answer for a log, of which all is known up to the cursor.
+	Timestamp Kind = "timestamp"
+	// None publishes each answer. Of the cursor it keeps the offset properties alone.
 	None Kind = "none"
 )
 
@@ -73,7 +75,8 @@ type Fingerprint [16]byte
 // String is the form in which a fingerprint is stored: 22 characters of unpadded URL-safe base64 (RFC 4648).
 func (f Fingerprint) String() string { return base64.RawURLEncoding.EncodeToString(f[:]) }
 
-func parseFingerprint(s string) (f Fingerprint, err error) {
+// ParseFingerprint reads what String gives; ErrDamaged.
+func ParseFingerprint(s string) (f Fingerprint, err error) {
 	if len(s) != base64.RawURLEncoding.EncodedLen(len(f)) {
 		return f, fmt.Errorf("%w: %q is no fingerprint", ErrDamaged, s)
 	}
@@ -107,8 +110,10 @@ type Intent struct {
 	At, Until time.Time
 	// MarkerTopic is the topic under which the transaction leaves its marker.
 	MarkerTopic string
-	// Changes are what base becomes when the transaction commits, by key.
+	// Changes are what base becomes when the transaction commits, by key. They are for the kind Snapshot.
 	Changes map[string]*Fingerprint
+	// Cursor is what the cursor becomes when the transaction commits. It is for the other kinds.
+	Cursor Cursor
 }
 
 // Claim is a run that is finding out what became of the intent. An owner that sees a claim must not publish.
@@ -130,7 +135,9 @@ type State struct {
 	// LastMarkerTopic is the topic under which the marker of Last lies.
 	LastMarkerTopic string
 	Kind            Kind
-	Base            Base
+	// Base is what is known with the kind Snapshot, Cursor with the others.
+	Base   Base
+	Cursor Cursor
 	// Fields are the sorted names of the members that the entries of the last published answer had.
 	Fields  []string
 	Intent  *Intent
@@ -150,13 +157,17 @@ func NewID(r io.Reader) (string, error) {
 	return hex.EncodeToString(b[:]), nil
 }
 
-// Committed returns the state after the intent's transaction committed: base with the changes, last the intent's id,
-// no intent and no claim.
+// Committed returns the state after the intent's transaction committed: base with the changes or the intent's cursor,
+// last the intent's id, no intent and no claim.
 func (s State) Committed() State {
 	if s.Intent == nil {
 		return s.Released()
 	}
-	s.Base = s.Base.With(s.Intent.Changes)
+	if s.Kind == Snapshot {
+		s.Base = s.Base.With(s.Intent.Changes)
+	} else {
+		s.Cursor = s.Intent.Cursor
+	}
 	s.Last, s.LastMarkerTopic = s.Intent.ID, s.Intent.MarkerTopic
 	s.Commits++
 	s.Intent, s.Claim = nil, nil

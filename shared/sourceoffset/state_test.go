@@ -49,8 +49,15 @@ func states() map[string]State {
 	stopped.Stopped = "topic challenger was deleted and created again"
 	settled := full.Committed()
 	none := State{Partition: Partition{Connector: "c"}, Topic: "t", Kind: None, Base: Base{}, Intent: &Intent{ID: idA, MarkerTopic: "t", Changes: map[string]*Fingerprint{}}}
+	log := State{
+		Partition: Partition{Connector: "c"}, Topic: "t", Kind: Timestamp, Base: Base{}, Last: idB, LastMarkerTopic: "t",
+		Cursor: Cursor{At: noon.Add(123456789 * time.Nanosecond), Keys: []string{`a"`, "b"}, Offset: map[string]string{"key": "b", "page": "7"}},
+		Intent: &Intent{ID: idA, MarkerTopic: "t", Changes: map[string]*Fingerprint{}, Cursor: Cursor{At: noon.Add(time.Hour), Keys: []string{"c"}}},
+	}
 	return map[string]State{
-		"intent and claim": full, "stopped": stopped, "settled": settled, "published without comparing, no times": none,
+		"a log": log, "a log without history": {Partition: Partition{Connector: "c"}, Topic: "t", Kind: Timestamp, Base: Base{}},
+		"no comparing, with an offset": {Partition: Partition{Connector: "c"}, Topic: "t", Kind: None, Base: Base{}, Cursor: Cursor{Offset: map[string]string{"id": "7"}}},
+		"intent and claim":             full, "stopped": stopped, "settled": settled, "published without comparing, no times": none,
 		"new": {Partition: Partition{Connector: "c"}, Topic: "t", Kind: Snapshot, Base: Base{}},
 	}
 }
@@ -158,7 +165,8 @@ func TestDamagedObjectsAreRefused(t *testing.T) {
 		{"newer reader needed", replaced(`"minReader":1`, `"minReader":2`), ErrNewer},
 		{"format as text", replaced(`"format":1`, `"format":"1"`), ErrDamaged},
 		{"a member of a later time", replaced(`"commits":7`, `"commits":7,"colour":1`), ErrNewer},
-		{"unknown kind", replaced(`"kind":"snapshot"`, `"kind":"timestamp"`), ErrDamaged},
+		{"unknown kind", replaced(`"kind":"snapshot"`, `"kind":"ring"`), ErrDamaged},
+		{"base of another kind", replaced(`"kind":"snapshot"`, `"kind":"timestamp"`), ErrDamaged},
 		{"no base", replaced(`"base":{`, `"limits":{`), ErrDamaged},
 		{"base with kind none", replaced(`"kind":"snapshot"`, `"kind":"none"`), ErrDamaged},
 		{"intent without id", replaced(`"id":"`+idA+`"`, `"id":null`), ErrDamaged},

@@ -1,6 +1,7 @@
 package sourceoffset
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -33,21 +34,56 @@ func (s Store) URL() string { return s.Bucket.URL(s.Partition.Object()) }
 // Load reads the object. Generation 0 with the state of a source partition without history means that its absence is
 // proven; every other failure is an error: ErrDamaged, ErrForeign, ErrNewer, or one of package bucket.
 func (s Store) Load(ctx context.Context) (State, int64, error) {
+	f, err := s.Look(ctx)
+	if err == nil {
+		err = f.Refused
+	}
+	if err != nil {
+		return State{}, 0, err
+	}
+	return f.State, f.Generation, nil
+}
+
+// Found is an object as it lies in the bucket.
+type Found struct {
+	// State is that of a source partition without history when there is no object, and whatever could be read of one
+	// that is refused.
+	State State
+	// Generation is 0 when there is no object. Data is its content.
+	Generation int64
+	Data       []byte
+	// Refused says why Load does not take the object, and what a person can do.
+	Refused error
+}
+
+// Look reads the object as Load does, and tells of one that Load refuses too, so that a person can do something about
+// it.
+func (s Store) Look(ctx context.Context) (Found, error) {
 	o, err := s.Bucket.Read(ctx, s.Partition.Object())
 	if errors.Is(err, bucket.ErrAbsent) {
-		return State{Partition: s.Partition, Topic: s.Topic, Kind: s.Kind, Base: Base{}}, 0, nil
+		return Found{State: s.Empty()}, nil
 	}
 	if err != nil {
-		return State{}, 0, fmt.Errorf("reading source offset object %s: %w", s.URL(), err)
+		return Found{}, fmt.Errorf("reading source offset object %s: %w", s.URL(), err)
 	}
-	st, err := Decode(o.Data)
-	if err != nil {
-		return State{}, 0, fmt.Errorf("reading source offset object %s: %w", s.URL(), err)
+	f := Found{Generation: o.Generation, Data: o.Data}
+	f.State, err = Decode(o.Data)
+	if err == nil {
+		err = s.owns(f.State)
 	}
-	if err := s.owns(st); err != nil {
-		return State{}, 0, fmt.Errorf("reading source offset object %s: %w", s.URL(), err)
+	switch {
+	case errors.Is(err, ErrNewer):
+		f.Refused = fmt.Errorf("reading source offset object %s: %w", s.URL(), err)
+	case err != nil:
+		f.Refused = fmt.Errorf("reading source offset object %s: %w; restore an earlier version of the object if there is one; else %s",
+			s.URL(), err, s.Partition.WaysToForget())
 	}
-	return st, o.Generation, nil
+	return f, nil
+}
+
+// Empty is the state of the source partition without history.
+func (s Store) Empty() State {
+	return State{Partition: s.Partition, Topic: s.Topic, Kind: s.Kind, Base: Base{}}
 }
 
 // Generation asks for the object's present generation, 0 when it is proven to be gone.
@@ -114,4 +150,10 @@ func Settled(last string) func(State) bool {
 // StoppedFor recognises a state that was stopped for this reason.
 func StoppedFor(reason string) func(State) bool {
 	return func(s State) bool { return s.Stopped == reason }
+}
+
+// Same recognises exactly this state.
+func Same(want State) func(State) bool {
+	body := encodeState(want)
+	return func(s State) bool { return bytes.Equal(encodeState(s), body) }
 }

@@ -1,0 +1,67 @@
+package sourceoffset
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestCursor(t *testing.T) {
+	var c Cursor
+	if c.Seen(noon, "a") {
+		t.Error("nothing is seen before the first entry")
+	}
+	c = c.With(noon, "b", "a", "b")
+	for _, one := range []struct {
+		situation string
+		at        time.Time
+		key       string
+		seen      bool
+	}{
+		{"older", noon.Add(-time.Nanosecond), "z", true},
+		{"the same timestamp and key", noon, "b", true},
+		{"the same timestamp and another key", noon, "c", false},
+		{"newer by a nanosecond", noon.Add(time.Nanosecond), "a", false},
+	} {
+		if got := c.Seen(one.at, one.key); got != one.seen {
+			t.Errorf("%s: %v", one.situation, got)
+		}
+	}
+	if tie := c.With(noon, "c"); !slices.Equal(tie.Keys, []string{"a", "b", "c"}) || len(c.Keys) != 2 {
+		t.Errorf("%v, and before %v", tie.Keys, c.Keys)
+	}
+	if next := c.With(noon.Add(time.Hour), "c"); !slices.Equal(next.Keys, []string{"c"}) || next.Seen(noon, "never") != true {
+		t.Errorf("%+v", next)
+	}
+}
+
+func TestCommittedMovesTheCursor(t *testing.T) {
+	s := states()["a log"]
+	if c := s.Committed(); !c.Cursor.Equal(s.Intent.Cursor) || len(c.Base) != 0 || c.Last != idA {
+		t.Errorf("%+v", c)
+	}
+	if r := s.Released(); !r.Cursor.Equal(s.Cursor) {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestDamagedCursorsAreRefused(t *testing.T) {
+	whole := string(encodeState(states()["a log"]))
+	for situation, c := range map[string][2]string{
+		"no time":               {"2026-11-29T12:00:00.123456789Z", "noon"},
+		"keys without a cursor": {`"cursor":"2026-11-29T12:00:00.123456789Z",`, ``},
+		"keys not sorted":       {`["a\"","b"]`, `["b","a\""]`},
+		"another member":        {`"keysAtCursor"`, `"keysAtNight"`},
+		"a position, kind none": {`"kind":"timestamp"`, `"kind":"none"`},
+		"a year out of range":   {"2026-11-29T12:00:00.123456789Z", "9999-12-31T23:59:59-05:00"},
+	} {
+		if !strings.Contains(whole, c[0]) {
+			t.Fatalf("%s: %s is not in %s", situation, c[0], whole)
+		}
+		if s, err := Decode(reSum(t, strings.Replace(whole, c[0], c[1], 1))); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: %v, %+v", situation, err, s)
+		}
+	}
+}
