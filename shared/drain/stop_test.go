@@ -103,7 +103,7 @@ func TestRegistryIsDownWithAPlanInFlight(t *testing.T) {
 	w.verify()
 }
 
-func TestForeignObjectUnderAPlannedName(t *testing.T) {
+func TestFault19ForeignObjectUnderAPlannedName(t *testing.T) {
 	t.Parallel()
 	for name, metadata := range map[string]map[string]string{
 		"without metadata":     nil,
@@ -139,7 +139,7 @@ func TestForeignObjectUnderAPlannedName(t *testing.T) {
 	}
 }
 
-func TestHeadIsRemoved(t *testing.T) {
+func TestFault25HeadIsRemoved(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 5)...)
@@ -207,8 +207,8 @@ func resum(t *testing.T, s string, change func(*Head)) string {
 	return string(data)
 }
 
-// TestHeadCannotBeRead: neither a failure nor a refusal is taken for absence.
-func TestHeadCannotBeRead(t *testing.T) {
+// TestFault31HeadCannotBeRead: neither a failure nor a refusal is taken for absence.
+func TestFault31HeadCannotBeRead(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		fault gcs.Fault
@@ -243,7 +243,7 @@ func TestHeadCannotBeRead(t *testing.T) {
 	}
 }
 
-func TestTopicIsRecreated(t *testing.T) {
+func TestFault26TopicIsRecreated(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 4)...)
@@ -265,7 +265,7 @@ func TestTopicIsRecreated(t *testing.T) {
 	w.verify()
 }
 
-func TestLogEndsBelowTheFrontier(t *testing.T) {
+func TestFault26LogEndsBelowTheFrontier(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 4)...)
@@ -290,7 +290,7 @@ func (c boundedConsumer) Bounds(ctx context.Context, topic string) (map[int32]ka
 	return all, err
 }
 
-func TestAnotherSinkIsRunning(t *testing.T) {
+func TestFault35ConnectsSinkIsRunning(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 4)...)
@@ -316,8 +316,8 @@ func TestAnotherSinkIsRunning(t *testing.T) {
 	w.verify()
 }
 
-// TestAnotherSinkStartsDuringTheDrain is found out at the commit.
-func TestAnotherSinkStartsDuringTheDrain(t *testing.T) {
+// TestFault35ConnectsSinkStartsDuringTheDrain is found out at the commit.
+func TestFault35ConnectsSinkStartsDuringTheDrain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 4)...)
