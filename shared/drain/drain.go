@@ -28,6 +28,7 @@ type Consumer interface {
 	Committed(ctx context.Context, topic string) (map[int32]int64, error)
 	Commit(ctx context.Context, topic string, topicID [16]byte, partition int32, offset int64) error
 	Bounds(ctx context.Context, topic string) (map[int32]kafka.Bounds, error)
+	Compacted(ctx context.Context, topic string) (bool, error)
 	Read(topic kafka.Topic, partition int32, from, to int64) *kafka.Reader
 }
 
@@ -43,6 +44,7 @@ type Archive interface {
 	URL(name string) string
 	Stat(ctx context.Context, name string) (bucket.Object, error)
 	List(ctx context.Context, prefix, from string) iter.Seq2[bucket.Object, error]
+	NewReader(ctx context.Context, name string) (io.ReadCloser, error)
 	Put(ctx context.Context, name string, data []byte, o bucket.PutOptions) (int64, error)
 	NewWriter(ctx context.Context, name string, o bucket.WriterOptions) *bucket.Writer
 }

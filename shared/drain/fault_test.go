@@ -673,7 +673,7 @@ func TestTakeOver(t *testing.T) {
 		confluent(w, 0)
 		confluent(w, 3)
 		w.commit(0, 3)
-		wantText(t, w.drain(Stopped).Partitions[0].Stopped, object(0, 3), "--reset-offsets")
+		wantText(t, w.drain(Stopped).Partitions[0].Stopped, object(0, 3), "riftline offsets set gcs-sink challenger/0")
 		if n := len(w.server.Objects(stateBucket, "")); n != 0 {
 			t.Fatalf("%d heads", n)
 		}
