@@ -163,6 +163,8 @@ func (e *examination) adviseSink() {
 	case !topics && !regex && !slices.ContainsFunc(e.problems, func(p Problem) bool { return p.Key == "topics" && p.Severity == Error }):
 		e.fail("topics", "is missing", "the topics that are archived, separated by commas")
 	}
+	e.judgeTopics()
+	e.judgeLayout()
 	if n := e.int("flush.size"); n > 0 && n < 100 {
 		// An example of a day that a reader can relate to his own; nothing is computed from it but this message.
 		const records, days = 2400, 30

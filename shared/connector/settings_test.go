@@ -80,7 +80,7 @@ func TestTheUsersSink(t *testing.T) {
 	}
 	want := Sink{
 		Name: "gcs-sink", Topics: []string{"challenger"}, Bucket: "riftline-archive", TopicsDir: "topics", DirectoryDelim: "/", FileDelim: "+",
-		ZeroPad: 10, Codec: "null", FlushSize: 3, PartSize: 5242880, FlushOnDrainEnd: true, MemoryMax: 32 << 20,
+		ZeroPad: 10, Codec: "null", Partitioner: Partitioner{Class: DefaultPartitioner}, FlushSize: 3, PartSize: 5242880, FlushOnDrainEnd: true, MemoryMax: 32 << 20,
 		OffsetReset: "earliest", TasksMax: 1, ValueConverter: AvroConverter,
 		Registry: Registry{URLs: []string{"http://schema-registry:8081"}},
 		Kafka:    Kafka{Brokers: []string{"a:9092", "b:9093"}, Protocol: "PLAINTEXT", ClientID: "riftline-gcs-sink", Client: map[string]string{}},
@@ -202,7 +202,8 @@ func TestEverySinkSettingArrives(t *testing.T) {
 	}
 	want := Sink{
 		Name: "gcs-sink", Topics: []string{"a", "b"}, Bucket: "riftline-archive", DirectoryDelim: "|", FileDelim: "-", Codec: "snappy",
-		FlushSize: 1000, PartSize: 8388608, SchemaChangeRotates: true, MemoryMax: 16 << 20, NullIgnore: true, OffsetReset: "none", TasksMax: 4,
+		Partitioner: Partitioner{Class: DefaultPartitioner},
+		FlushSize:   1000, PartSize: 8388608, SchemaChangeRotates: true, MemoryMax: 16 << 20, NullIgnore: true, OffsetReset: "none", TasksMax: 4,
 		CredentialsJSON: secret.New(key), ValueConverter: AvroConverter, Registry: s.Registry,
 		Kafka: Kafka{Brokers: []string{"a:9092", "b:9093"}, Protocol: "PLAINTEXT", ClientID: "riftline-gcs-sink", Client: map[string]string{"auto.offset.reset": "none", "fetch.max.bytes": "1000000"}},
 	}

@@ -43,7 +43,7 @@ var connectSourceKeys = []entry{
 var connectSinkKeys = []entry{
 	{key: "tasks.max", def: "1", class: Honoured, reason: "how many tasks the job has; partitions are dealt out to them", check: positive},
 	{key: "topics", class: Honoured, reason: "the topics that are archived", check: topicList},
-	{key: "topics.regex", class: Refused, reason: notBuilt, check: later()},
+	{key: "topics.regex", class: Honoured, reason: "the topics whose whole name matches when a drain begins, Kafka's own left out", check: pattern},
 	{key: "key.converter", class: Ignored, reason: "keys are not archived, so they are not read"},
 	{key: "key.converter.*", class: Ignored, reason: "keys are not archived, so they are not read", shape: closed},
 	{key: "value.converter", class: Honoured, reason: "how values are read", check: class([]string{"AvroConverter"}, append([]string{"StringConverter"}, otherConverters...)...)},

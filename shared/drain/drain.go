@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"log/slog"
+	"maps"
+	"regexp"
 	"runtime"
 	"slices"
 	"sync"
@@ -18,12 +21,14 @@ import (
 	"github.com/riftline/riftline/shared/connector"
 	"github.com/riftline/riftline/shared/kafka"
 	"github.com/riftline/riftline/shared/layout"
+	"github.com/riftline/riftline/shared/logging"
 	"github.com/riftline/riftline/shared/step"
 )
 
 // Consumer is what a drain asks of Kafka; see [kafka.Consumer] for the meaning and the errors of each method.
 type Consumer interface {
 	Topics(ctx context.Context, names []string) (map[string]kafka.Topic, error)
+	AllTopics(ctx context.Context) (map[string]kafka.Topic, error)
 	RequireIdle(ctx context.Context) error
 	Committed(ctx context.Context, topic string) (map[int32]int64, error)
 	Commit(ctx context.Context, topic string, topicID [16]byte, partition int32, offset int64) error
@@ -146,7 +151,7 @@ func begin(ctx context.Context, s connector.Sink, d Deps) ([]*partition, error) 
 	if err := check(s, d); err != nil {
 		return nil, err
 	}
-	topics, err := d.Consumer.Topics(ctx, s.Topics)
+	topics, err := topicsOf(ctx, s, d)
 	if err != nil {
 		return nil, fmt.Errorf("looking for the topics of sink %s: %w", s.Name, err)
 	}
@@ -157,9 +162,14 @@ func begin(ctx context.Context, s connector.Sink, d Deps) ([]*partition, error) 
 	var all []*partition
 	for _, t := range topics {
 		for n := range t.Partitions {
+			partitioner, err := layout.NewPartitioner(s)
+			if err != nil {
+				return nil, fmt.Errorf("%w: %w", errConfiguration, err)
+			}
+			formats.paths, formats.timed = partitioner.Fields(), partitioner.Timed()
 			all = append(all, &partition{
 				sink: s, deps: d, topic: t, number: n, committed: -1,
-				formats: formats, names: layout.NewNames(s), partitioner: layout.NewDefault(n),
+				formats: formats, names: layout.NewNames(s), partitioner: partitioner,
 			})
 		}
 	}
@@ -173,6 +183,29 @@ func begin(ctx context.Context, s connector.Sink, d Deps) ([]*partition, error) 
 		}
 	}
 	return ours, locate(ctx, d, ours)
+}
+
+// topicsOf finds the topics of a sink: those that it names, or those whose names match, Kafka's own left out. A pattern
+// that no topic matches is no error, since topics may come; it is said.
+func topicsOf(ctx context.Context, s connector.Sink, d Deps) (map[string]kafka.Topic, error) {
+	if s.TopicsRegex == "" {
+		return d.Consumer.Topics(ctx, s.Topics)
+	}
+	// Java's Pattern.matches is about the whole text.
+	pattern, err := regexp.Compile("^(?:" + s.TopicsRegex + ")$")
+	if err != nil {
+		return nil, fmt.Errorf("%w: topics.regex: %w", errConfiguration, err)
+	}
+	topics, err := d.Consumer.AllTopics(ctx)
+	if err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(topics, func(name string, _ kafka.Topic) bool { return !pattern.MatchString(name) })
+	if len(topics) == 0 {
+		logging.From(ctx).WarnContext(ctx, "no topic matches topics.regex; there is nothing to drain",
+			slog.String("connector", s.Name), slog.String("topics_regex", s.TopicsRegex))
+	}
+	return topics, nil
 }
 
 func check(s connector.Sink, d Deps) error {

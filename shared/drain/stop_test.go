@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/riftline/riftline/shared/kafka"
+	"github.com/riftline/riftline/shared/layout"
 	"github.com/riftline/riftline/shared/local/gcs"
 	"github.com/riftline/riftline/shared/schema"
 )
@@ -383,11 +384,15 @@ func TestDeadlineSavesWhatWasRead(t *testing.T) {
 	w.sink.FlushSize = 1000
 	w.produce(0, repeat(1, 5)...)
 	p, in := w.midway(0, 3)
-	a := &assembly{p: p, b: &batch{next: 0}, open: map[fileKey]*file{}}
+	rotation, err := layout.NewRotation(w.sink, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &assembly{p: p, b: &batch{next: 0}, open: map[fileKey]*file{}, rotation: rotation}
 	soft, cancel := context.WithCancelCause(w.ctx)
 	cancel(errDeadline)
 	for _, r := range in.pending {
-		if err := a.add(w.ctx, r); err != nil {
+		if _, err := a.take(w.ctx, r, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
