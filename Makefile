@@ -8,7 +8,7 @@ unit = $(shell go list ./... | grep -v -e /scripts/check -e /scripts/e2e)
 race = $(shell command -v "$$(go env CC)" >/dev/null && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
 gotest = RIFTLINE_RACE='$(race)' go run ./scripts/gotest
 
-.PHONY: help run run-real test test-unit test-check test-e2e test-long figures bench lint fmt build clean
+.PHONY: help run run-real test test-unit test-check test-e2e test-long crash-sink figures bench lint fmt build clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ test-long: ## Everything that takes longer: repeated runs, each broker version, 
 	$(gotest) $(race) -p 2 -shuffle=on -count=3 -timeout 60m $(unit)
 	RIFTLINE_LONG=1 $(gotest) -p 1 -count=1 -parallel 10 -timeout 90m ./scripts/e2e
 	scripts/fuzz.sh 30s
+
+KILLS = 500
+crash-sink: ## Kill -9 of KILLS=500 sinks at random and at each step, overlapping, against real Kafka
+	RIFTLINE_KILLS=$(KILLS) go test -count=1 -v -parallel 4 -run 'TestSinkCrashes$$' -timeout 60m ./scripts/e2e
 
 figures: ## Measure sizes, starts and memory of the binaries
 	RIFTLINE_FIGURES=1 go test -count=1 -v -run TestFigures -timeout 20m ./scripts/e2e
