@@ -146,12 +146,20 @@ func (e *Environment) drainDeps(ctx context.Context, s connector.Sink, deps *dra
 			return done, drain.Configuration(err)
 		}
 	}
+	if deps.DeadLetters == nil {
+		letters, err := kafka.NewDeadLetters(s.Kafka, logging.From(ctx))
+		if err != nil {
+			return done, drain.Configuration(err)
+		}
+		deps.DeadLetters, done = letters, letters.Close
+	}
 	if deps.Consumer == nil {
 		consumer, err := kafka.NewConsumer(s.Kafka, s.Group(), logging.From(ctx))
 		if err != nil {
 			return done, drain.Configuration(err)
 		}
-		deps.Consumer, done = consumer, consumer.Close
+		closeLetters := done
+		deps.Consumer, done = consumer, func() { consumer.Close(); closeLetters() }
 	}
 	return done, nil
 }

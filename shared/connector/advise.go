@@ -178,6 +178,7 @@ func (e *examination) adviseSink() {
 	} else if e.has("gcs.credentials.path") && !e.skipped("gcs.credentials.path") {
 		e.advise("gcs.credentials.path", "is a key file that has to be on every machine that runs a drain", "leave it out: the workload's own identity needs no key")
 	}
+	e.adviseErrors()
 	if !e.has("format.class") {
 		e.warn("format.class", "is missing, and Connect requires it; Avro is written", "write io.confluent.connect.gcs.format.avro.AvroFormat")
 	}

@@ -231,6 +231,8 @@ type Sink struct {
 	MemoryMax int64
 	// NullIgnore is true for behavior.on.null.values=ignore.
 	NullIgnore bool
+	// Errors is what becomes of records that cannot be archived.
+	Errors ErrorPolicy
 	// OffsetReset is auto.offset.reset for a genesis without a committed offset: earliest, latest or none.
 	OffsetReset string
 	// TasksMax is tasks.max, which infra gives the job as its number of tasks.

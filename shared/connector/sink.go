@@ -38,6 +38,7 @@ func (c Connector) Sink(ctx context.Context, w Worker, r *secret.Resolver, o Che
 		SchemaChangeRotates: e.filled("riftline.schema.change") == "rotate",
 		MemoryMax:           e.long("riftline.memory.max.bytes"),
 		NullIgnore:          strings.EqualFold(e.values["behavior.on.null.values"], "ignore"),
+		Errors:              e.errorPolicy(),
 		OffsetReset:         "earliest",
 		TasksMax:            e.int("tasks.max"),
 		CredentialsJSON:     e.archiveCredentials(),

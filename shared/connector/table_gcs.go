@@ -44,7 +44,7 @@ var gcsKeys = []entry{
 	{key: "format.bytearray.separator", class: Ignored, reason: otherFormat},
 	{key: "json.decimal.format", def: "BASE64", class: Ignored, reason: otherFormat},
 	{key: "behavior.on.null.values", def: "fail", class: Honoured, reason: "fail stops the partition at a record without a value, ignore passes over it", check: caseless([]string{"fail", "ignore"}, "write")},
-	{key: "report.null.values.to.dlq", def: "true", class: Ignored, reason: "nothing goes to a dead-letter topic while errors.tolerance is none", check: boolean},
+	{key: "report.null.values.to.dlq", def: "true", class: Honoured, reason: "null values that are ignored go to the dead-letter topic, if one is named and errors.tolerance is all", check: boolean},
 	{key: "store.kafka.keys", def: "false", class: Honoured, check: mustBe("false")},
 	{key: "store.kafka.headers", def: "false", class: Honoured, check: mustBe("false")},
 	{key: "keys.format.class", def: "io.confluent.connect.gcs.format.avro.AvroFormat", class: Ignored, reason: noKeysOrHeaders},

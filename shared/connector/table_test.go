@@ -198,7 +198,6 @@ func TestNotBuiltIsRefused(t *testing.T) {
 		"store.url":                  {"http://minio"},
 		"time.interval":              {"HOURLY"},
 		"input.data.format":          {"JSON_SR"},
-		"errors.tolerance":           {"all"},
 		"consumer.override.group.id": {"mine"},
 		"gcs.credentials.config":     {"x"},
 		"value.converter":            {"org.apache.kafka.connect.json.JsonConverter"},

@@ -35,6 +35,8 @@ type batch struct {
 	next    int64
 	files   []*file
 	skipped []Range
+	// left says more of what is left out.
+	left skipped
 	// buffered is how many bytes the files hold in memory, and ranges how many ranges of offsets the plan has.
 	buffered int64
 	ranges   int
@@ -151,6 +153,12 @@ func (a *assembly) fill(ctx context.Context, in *input) error {
 				continue
 			}
 			left, err := a.take(ctx, r, now)
+			if a.refuse(ctx, r, err) {
+				err = nil
+			}
+			if err == nil && a.crowded() {
+				err = a.flush()
+			}
 			var bad *badValueError
 			if errors.As(err, &bad) {
 				a.at = r.Offset
@@ -177,11 +185,14 @@ func (a *assembly) atCut() bool { return len(a.order) == 0 && len(a.skipped) == 
 // take assigns one record, and makes the flushes that are due before and after it. It leaves the record where it is
 // when the plan is full after the first of them.
 func (a *assembly) take(ctx context.Context, r *kgo.Record, now int64) (left bool, err error) {
+	if a.told(r) {
+		return false, nil
+	}
 	if r.Value == nil {
 		if !a.p.sink.NullIgnore {
 			return false, &badValueError{"its value is null and behavior.on.null.values is fail (ignore leaves such records out)"}
 		}
-		a.skip(r.Offset)
+		a.ignoreNull(r)
 		return false, nil
 	}
 	if err := a.look(ctx, r, now); err != nil {
@@ -210,7 +221,7 @@ func (a *assembly) look(ctx context.Context, r *kgo.Record, now int64) error {
 	}
 	place, err := a.p.partitioner.Place(layout.Record{Partition: r.Partition, Timestamp: r.Timestamp.UnixMilli(), Now: now, Values: a.fields})
 	if err != nil {
-		return &badValueError{err.Error()}
+		return placeError{&badValueError{err.Error()}}
 	}
 	a.c = candidate{Record: r, format: format, body: body, place: place, key: fileKey{encoded: place.Encoded, schema: format.id}, now: now}
 	if a.last != nil && a.key == a.c.key {
@@ -244,7 +255,7 @@ func (a *assembly) put(ctx context.Context) error {
 	if f == nil {
 		name := a.p.names.Object(a.p.topic.Name, a.p.number, a.c.place.Encoded, a.c.Offset)
 		if err := layout.CheckName(name); err != nil {
-			return &badValueError{err.Error()}
+			return placeError{&badValueError{err.Error()}}
 		}
 		f = a.p.newFile(ctx, a.b.id, name, a.c.Offset, a.c.format)
 		a.open[a.c.key] = f
@@ -318,7 +329,7 @@ func (a *assembly) flush() error {
 }
 
 func (a *assembly) full() bool {
-	return len(a.b.files) >= planObjects || a.b.ranges >= planRanges || a.b.buffered >= a.p.sink.MemoryMax ||
+	return len(a.b.files) >= planObjects || a.b.ranges >= planRanges || a.b.left.dropped || a.b.buffered >= a.p.sink.MemoryMax ||
 		a.p.deps.Now().Sub(a.b.opened) >= planAge
 }
 
@@ -334,13 +345,16 @@ func extend(ranges []Range, offset int64) []Range {
 // write puts the plan into the head, then creates its objects. bucket.ErrLost when another run was first.
 func (p *partition) write(ctx context.Context, b *batch) error {
 	defer b.cancel()
-	plan := Plan{ID: b.id, First: p.frontier, Next: b.next, Codec: p.sink.Codec, Skipped: b.skipped}
+	plan := Plan{ID: b.id, First: p.frontier, Next: b.next, Codec: p.sink.Codec, Skipped: b.skipped, DeadLetters: p.deadLetterPlan(b)}
+	if err := p.ready(ctx, plan.DeadLetters); err != nil {
+		return err
+	}
 	for _, f := range b.files {
 		plan.Objects = append(plan.Objects, f.planned)
 	}
 	step.Reached(ctx, stepPlanning)
 	h := p.head
-	h.Frontier, h.Plan = p.frontier, &plan
+	h.Frontier, h.Plan, h.Skip = p.frontier, &plan, from(h.Skip, plan.Next)
 	if h.TopicID == "" {
 		h.TopicID = topicID(p.topic.ID)
 	}
@@ -349,7 +363,10 @@ func (p *partition) write(ctx context.Context, b *batch) error {
 		return err
 	}
 	step.Reached(ctx, stepPlanned)
-	err = p.createAll(ctx, b.files)
+	p.report(ctx, b)
+	if err = p.createAll(ctx, b.files); err == nil {
+		err = p.send(ctx, plan, b.left.letters)
+	}
 	if errors.Is(err, errGone) {
 		// A streamed object left nothing, and its content is no longer at hand: read it again.
 		err = p.complete(ctx, plan)

@@ -66,6 +66,8 @@ type Deps struct {
 	Heads    Heads
 	Archive  Archive
 	Schemas  Schemas
+	// DeadLetters may be nil for a sink whose records are never skipped to a topic, now or by a plan in flight.
+	DeadLetters DeadLetters
 
 	// Task and Tasks split the topic-partitions: this drain takes number i of their sorted list when i mod Tasks is
 	// Task. Tasks 0 means one task.

@@ -204,7 +204,7 @@ func (p *partition) drain(ctx context.Context, from int64) error {
 			b.cancel()
 			return errInterrupted
 		}
-		if len(b.files) > 0 {
+		if len(b.files) > 0 || b.mustPlan() {
 			if err := p.write(ctx, b); err != nil {
 				return err
 			}
@@ -229,7 +229,7 @@ func (p *partition) closeHead(ctx context.Context) {
 	}
 	step.Reached(ctx, stepClosing)
 	h := p.head
-	h.Frontier, h.Plan = p.frontier, nil
+	h.Frontier, h.Plan, h.Skip = p.frontier, nil, from(h.Skip, p.frontier)
 	err := p.save(ctx, h, p.generation, func(found Head) bool { return found.Plan == nil && found.Frontier == p.frontier })
 	switch {
 	case err == nil:

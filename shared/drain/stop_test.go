@@ -43,7 +43,7 @@ func TestValuesThatCannotBeArchived(t *testing.T) {
 			w.produce(1, repeat(1, 5)...)
 			sum := w.drain(Stopped)
 			p := sum.Partitions[0]
-			wantText(t, p.Stopped, "offset 4", tt.says, "kafka-delete-records.sh", `"offset":5`)
+			wantText(t, p.Stopped, "offset 4", tt.says, "`riftline offsets skip gcs-sink challenger/0 4`")
 			if p.To != 4 || p.Committed != 4 || w.lag(0) != 5 || sum.Partitions[1].Outcome != Drained {
 				t.Fatalf("%+v", sum)
 			}
@@ -166,7 +166,7 @@ func TestFault25HeadIsRemoved(t *testing.T) {
 func TestHeadThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(string) string{
-		"newer format":      func(s string) string { return strings.Replace(s, `"format":1`, `"format":2`, 1) },
+		"newer format":      func(s string) string { return strings.Replace(s, `"format":1`, `"format":3`, 1) },
 		"changed by hand":   func(s string) string { return strings.Replace(s, `"frontier":5`, `"frontier":3`, 1) },
 		"empty":             func(string) string { return "" },
 		"cut off":           func(s string) string { return s[:len(s)/2] },

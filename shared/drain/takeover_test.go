@@ -89,9 +89,9 @@ func (w *world) theirs(name string, data []byte, metadata map[string]string) {
 	}
 }
 
-// TestTakeOverOfObjects: whatever Confluent's sink archived is in its objects alone, the rest in ours, whether its commit
+// TestFault24TakeOverOfObjects: whatever Confluent's sink archived is in its objects alone, the rest in ours, whether its commit
 // came to pass or not.
-func TestTakeOverOfObjects(t *testing.T) {
+func TestFault24TakeOverOfObjects(t *testing.T) {
 	t.Parallel()
 	fills := map[string]func(w *world, n int){
 		"plain":       func(w *world, n int) { w.produce(0, repeat(1, n)...) },
@@ -164,9 +164,9 @@ func (w *world) forgetLast(n int) {
 	}
 }
 
-// TestTakeOverInDoubt: each doubtful case stops before anything is written, says what was found, and names the command
+// TestFault24TakeOverInDoubt: each doubtful case stops before anything is written, says what was found, and names the command
 // that goes on.
-func TestTakeOverInDoubt(t *testing.T) {
+func TestFault24TakeOverInDoubt(t *testing.T) {
 	t.Parallel()
 	small := connect{size: 3}
 	tests := map[string]struct {
@@ -235,7 +235,7 @@ func TestTakeOverInDoubt(t *testing.T) {
 			w.produce(0, repeat(1, 4)...)
 			w.theirs(object(0, 0), ownFile(w, 3), nil)
 			w.commit(0, 0)
-		}, []string{object(0, 0), "offset 2", "Avro serializer"}},
+		}, []string{object(0, 0), "offset 2", "magic byte"}},
 		"a compacted topic lacks a record of the last object": {func(w *world) {
 			w.compacted()
 			w.produce(0, repeat(1, 3)...)

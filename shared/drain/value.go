@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 
 	"github.com/riftline/riftline/shared/avrofile"
@@ -103,7 +104,11 @@ func (f *formats) valueAndFields(ctx context.Context, value []byte, last *format
 		err = last.fields.Check(body, fields)
 	}
 	if err != nil {
-		return nil, nil, &badValueError{fmt.Sprintf("schema %d: %v", id, err)}
+		bad := &badValueError{fmt.Sprintf("schema %d: %v", id, err)}
+		if errors.Is(err, avrofile.ErrField) {
+			return nil, nil, placeError{bad}
+		}
+		return nil, nil, bad
 	}
 	return last, body, nil
 }
@@ -111,6 +116,5 @@ func (f *formats) valueAndFields(ctx context.Context, value []byte, last *format
 // stopAt is the way on from a record that cannot be archived.
 func (p *partition) stopAt(offset int64, reason string) error {
 	return p.stop("the record at offset %d cannot be archived: %s. All before it is archived. When the cause is removed, drain again; "+
-		"to go on without this record, remove it from the topic with kafka-delete-records.sh and "+
-		`{"version":1,"partitions":[{"topic":%q,"partition":%d,"offset":%d}]}`, offset, reason, p.topic.Name, p.number, offset+1)
+		"to go on without this record: %s; to skip all such records, set errors.tolerance=all", offset, reason, p.command("skip", strconv.FormatInt(offset, 10)))
 }

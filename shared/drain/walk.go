@@ -15,7 +15,6 @@ import (
 	"github.com/riftline/riftline/shared/bucket"
 	"github.com/riftline/riftline/shared/kafka"
 	"github.com/riftline/riftline/shared/layout"
-	"github.com/riftline/riftline/shared/schema"
 )
 
 // present is an object of the partition that is in the archive.
@@ -218,13 +217,14 @@ func (w *walker) next(ctx context.Context, url string) (*kgo.Record, error) {
 			if r.Value == nil {
 				continue
 			}
-			reason, err := w.formats.readable(ctx, r.Value)
+			_, _, err := w.formats.value(ctx, r.Value, nil)
+			var bad *badValueError
+			if errors.As(err, &bad) {
+				return nil, p.stop("it cannot be told whether %s holds the record at offset %d: %s. If the objects hold all records before an offset and none after it, go on there with %s. "+
+					"Nothing was written", url, r.Offset, bad.reason, p.command("set", "OFFSET"))
+			}
 			if err != nil {
 				return nil, err
-			}
-			if reason != "" {
-				return nil, p.stop("it cannot be told whether %s holds the record at offset %d: %s. If the objects hold all records before an offset and none after it, go on there with %s. "+
-					"Nothing was written", url, r.Offset, reason, p.command("set", "OFFSET"))
 			}
 			return r, nil
 		}
@@ -234,25 +234,4 @@ func (w *walker) next(ctx context.Context, url string) (*kgo.Record, error) {
 		}
 		w.pending = records
 	}
-}
-
-// readable says why a value cannot be archived whatever the layout, empty when it can. The error is a passing one.
-func (f *formats) readable(ctx context.Context, value []byte) (string, error) {
-	id, body, ok := schema.ParseHeader(value)
-	if !ok {
-		return "it was not written by an Avro serializer", nil
-	}
-	found, err := f.get(ctx, id)
-	switch {
-	case errors.Is(err, schema.ErrUnknownID):
-		return fmt.Sprintf("the schema registry has no schema with id %d", id), nil
-	case errors.Is(err, avrofile.ErrSchema):
-		return err.Error(), nil
-	case err != nil:
-		return "", err
-	}
-	if err := found.walk.Check(body); err != nil {
-		return fmt.Sprintf("schema %d: %v", id, err), nil
-	}
-	return "", nil
 }

@@ -222,7 +222,12 @@ func (w *world) deps() Deps {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(consumer.Close)
-	return Deps{Consumer: consumer, Heads: w.state, Archive: w.archive, Schemas: w.schemas, Tasks: 1}
+	letters, err := kafka.NewDeadLetters(w.sink.Kafka, logging.From(w.ctx))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(letters.Close)
+	return Deps{Consumer: consumer, Heads: w.state, Archive: w.archive, Schemas: w.schemas, DeadLetters: letters, Tasks: 1}
 }
 
 // drain runs a drain that must end with an outcome.
