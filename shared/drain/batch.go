@@ -22,8 +22,8 @@ const (
 	// planAge keeps the head, one object name, below Cloud Storage's one write a second.
 	planAge = time.Second
 	// planRanges bounds how many ranges of offsets a plan lists: where records of many files interleave, each of them is
-	// a range. It is some 3 MB of the head.
-	planRanges = 100_000
+	// a range. It is some 1 MB of the head.
+	planRanges = 50_000
 	// leastHeld is what open files may hold in memory whatever riftline.memory.max.bytes says.
 	leastHeld = 1 << 20
 )
