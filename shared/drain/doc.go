@@ -49,4 +49,11 @@
 //
 // Written: durable. Precondition failed, or unknown: read the object's attributes. With this plan's id: durable. Absent:
 // create it again. With another id, or none: somebody else's object, which is never overwritten; stop the partition.
+//
+// # Proof
+//
+// The tests hold a model of these steps (model_test.go): a program walks through every state that overlapping tasks, lost
+// and late writes, retention, compaction and lost group offsets can lead to, and finds each deliberate fault in it. The
+// calls of real drains, killed and asleep at every change, have to be steps of the model, so that whoever changes their
+// order changes the model too.
 package drain
