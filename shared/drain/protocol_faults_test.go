@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -348,4 +349,149 @@ func drowsy(d Deps, n int64, z *zombie) Deps {
 	}
 	d.Heads, d.Archive, d.Consumer = mortalHeads{d.Heads, l}, mortalArchive{d.Archive, l}, mortalConsumer{d.Consumer, l}
 	return d
+}
+
+// threeHours fills the topic with records of three hours that interleave.
+func threeHours(w *world) {
+	w.t.Helper()
+	w.place(at("2026-11-23T10:00:00Z", "2026-11-23T11:00:00Z", "2026-11-23T10:30:00Z", "2026-11-23T12:00:00Z",
+		"2026-11-23T11:30:00Z", "2026-11-23T10:45:00Z", "2026-11-23T12:30:00Z")...)
+}
+
+func hourly(w *world) connector.Sink {
+	s := w.sink
+	s.Partitioner = byHour("UTC", connector.RecordExtractor)
+	return s
+}
+
+// defaultThenTime has a drain of the default layout sleep while others drain by time.
+func defaultThenTime(t *testing.T, drowsy func(*zombie, Deps) Deps, want ...string) {
+	t.Helper()
+	w := newWorld(t, 1)
+	threeHours(w)
+	z := newZombie()
+	z.run(w, w.sink, drowsy(z, w.deps()))
+	w.drainWith(hourly(w), w.deps(), Drained)
+	w.place(at("2026-11-23T10:59:00Z", "2026-11-23T13:00:00Z")...)
+	if sum := z.wake(w); sum.Outcome.ExitCode() != 0 {
+		t.Fatalf("the zombie: %+v", sum)
+	}
+	w.drainAny(hourly(w), w.deps())
+	w.once()
+	names := strings.Join(w.names(), "\n")
+	for _, part := range want {
+		if !strings.Contains(names, part) {
+			t.Fatalf("no object of %s in\n%s", part, names)
+		}
+	}
+	w.drainWith(w.sink, w.deps(), NothingNew)
+}
+
+func TestFault07DefaultThenTimeZombieBeforeItsHeadWrite(t *testing.T) {
+	t.Parallel()
+	defaultThenTime(t, func(z *zombie, d Deps) Deps {
+		d.Heads = &hookedHeads{Heads: d.Heads, before: func(n int) {
+			if n == 2 { // the first one makes the head
+				z.sleep()
+			}
+		}}
+		return d
+	}, "/hour=10/", "/hour=12/")
+}
+
+// TestFault08DefaultThenTimeZombieBeforeItsFirstCreate: its plan is in the head, so the others write its objects.
+func TestFault08DefaultThenTimeZombieBeforeItsFirstCreate(t *testing.T) {
+	t.Parallel()
+	defaultThenTime(t, func(z *zombie, d Deps) Deps {
+		d.Archive = &hookedArchive{Archive: d.Archive, before: func(int) { z.sleep() }}
+		return d
+	}, object(0, 0), object(0, 6))
+}
+
+func TestFault08DefaultThenTimeKilledEverywhere(t *testing.T) {
+	t.Parallel()
+	killedEverywhere(t, 1, threeHours, hourly, (*world).once)
+	killedEverywhere(t, 1, func(w *world) {
+		threeHours(w)
+		w.sink = hourly(w)
+	}, func(w *world) connector.Sink {
+		s := w.sink
+		s.Partitioner = connector.Partitioner{Class: connector.DefaultPartitioner}
+		return s
+	}, (*world).once)
+}
+
+// TestFault09FieldListChangedBetweenPlanAndReplay: the plan's names.
+func TestFault09FieldListChangedBetweenPlanAndReplay(t *testing.T) {
+	t.Parallel()
+	fill := func(w *world) {
+		w.sink.Partitioner = byField("platform")
+		w.place(platforms("kr", "euw1", "", "kr", "na1", "euw1", "kr")...)
+	}
+	other := func(w *world) connector.Sink {
+		s := w.sink
+		s.Partitioner = byField("mini.hot", "platform")
+		return s
+	}
+	killedEverywhere(t, 1, fill, other, (*world).once)
+	w := newWorld(t, 1)
+	fill(w)
+	d, _ := mortal(w.deps(), 4) // birth, commit, plan, one object
+	w.drainAny(w.sink, d)
+	plan := w.head(0).Plan
+	if plan == nil || len(w.names()) != 1 {
+		t.Fatalf("%+v, %q", plan, w.names())
+	}
+	w.place(platforms("kr")...)
+	w.drainWith(other(w), w.deps(), Drained)
+	for _, o := range plan.Objects {
+		if strings.Contains(o.Name, "hot") {
+			t.Fatalf("the plan has %s", o.Name)
+		}
+		w.read(o.Name)
+	}
+	if n := len(w.names()); n != len(plan.Objects)+1 {
+		t.Fatalf("%d objects, %d were planned: %q", n, len(plan.Objects), w.names())
+	}
+	w.once()
+}
+
+// TestFault12WallclockReplayedAnHourLater: the names of the hour in which the plan was made.
+func TestFault12WallclockReplayedAnHourLater(t *testing.T) {
+	t.Parallel()
+	begin := time.Date(2026, 11, 23, 10, 20, 0, 0, time.UTC)
+	for changes := int64(0); changes < 7; changes++ {
+		t.Run(fmt.Sprintf("killed after %d changes", changes), func(t *testing.T) {
+			w := newWorld(t, 1)
+			w.sink.Partitioner = byHour("UTC", connector.WallclockExtractor)
+			threeHours(w)
+			d, _ := mortal(w.deps(), changes)
+			d.Now = func() time.Time { return begin }
+			w.drainAny(w.sink, d)
+			var planned []string
+			if changes > 0 {
+				if plan := w.head(0).Plan; plan != nil {
+					for _, o := range plan.Objects {
+						planned = append(planned, o.Name)
+					}
+				}
+			}
+			later := w.deps()
+			later.Now = func() time.Time { return begin.Add(time.Hour) }
+			w.drainWith(w.sink, later, Drained)
+			w.once()
+			hour := "/hour=11/"
+			if changes > 2 { // birth, commit, plan
+				hour = "/hour=10/"
+			}
+			if changes > 2 && len(planned) == 0 {
+				t.Fatal("no plan was in flight")
+			}
+			for _, name := range w.names() {
+				if !strings.Contains(name, hour) {
+					t.Fatalf("%s is not of %s", name, hour)
+				}
+			}
+		})
+	}
 }
