@@ -114,13 +114,7 @@ const (
 // The summary is complete in every case, and its Outcome gives the exit code. The error is the one that made the
 // outcome: nil for every outcome whose exit code is 0.
 func Run(ctx context.Context, s connector.Sink, d Deps) (Summary, error) {
-	if d.Now == nil {
-		d.Now = time.Now
-	}
-	if d.Rand == nil {
-		d.Rand = rand.Reader
-	}
-	d.Tasks = max(d.Tasks, 1)
+	d = d.complete()
 	begun := d.Now()
 	sum := Summary{Connector: s.Name, Task: d.Task, Tasks: d.Tasks, Partitions: []PartitionSummary{}}
 	parts, err := begin(ctx, s, d)
@@ -146,6 +140,18 @@ func Run(ctx context.Context, s connector.Sink, d Deps) (Summary, error) {
 	sum.Duration = d.Now().Sub(begun)
 	sum.DurationMS = sum.Duration.Milliseconds()
 	return sum, err
+}
+
+// complete fills in what is not set.
+func (d Deps) complete() Deps {
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	if d.Rand == nil {
+		d.Rand = rand.Reader
+	}
+	d.Tasks = max(d.Tasks, 1)
+	return d
 }
 
 // begin checks the settings and finds the task's partitions with their bounds and committed offsets.

@@ -68,6 +68,9 @@ func outcomeOf(err error) Outcome {
 	}
 }
 
+// OutcomeOf is the outcome that an error of this package makes, and so the exit code.
+func OutcomeOf(err error) Outcome { return outcomeOf(err) }
+
 // severity orders the outcomes from the best to the worst.
 func severity(o Outcome) int {
 	switch o {

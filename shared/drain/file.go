@@ -253,8 +253,9 @@ func (p *partition) exists(ctx context.Context, name, plan string) (bool, error)
 	if other := o.Metadata[metaPlan]; other != "" {
 		by = "it is of plan " + other
 	}
-	return false, p.stop("%s exists and is not of this drain's plan %s (%s); it was not overwritten. Find out who wrote it, move it away, and drain again",
-		p.deps.Archive.URL(name), p.owner(plan), by)
+	return false, p.stop("%s exists and is not of this drain's plan %s (%s); it was not overwritten. Find out who wrote it; move it away (gcloud storage mv) and go on with "+
+		"`riftline drain %s`, or, if another sink has archived these records, say where to go on with %s; after a re-created topic, set another topics.dir",
+		p.deps.Archive.URL(name), p.owner(plan), by, p.sink.Name, p.command("set", "OFFSET", "--abandon-plan"))
 }
 
 func (p *partition) count(f *file) {

@@ -204,10 +204,11 @@ func (p *partition) load(ctx context.Context) (bool, error) {
 	}
 	h, err := ParseHead(o.Data)
 	if err != nil {
-		return false, p.stop("the head %s cannot be used: %v", url, err)
+		return false, p.stop("the head %s cannot be used: %v. Put its last good version back (gcloud storage restore), then `riftline drain %s`", url, err, p.sink.Name)
 	}
 	if h.Connector != p.sink.Name || h.Topic != p.topic.Name || h.Partition != p.number {
-		return false, p.stop("the head %s is that of connector %s, %s/%d: it was copied there; nothing was written", url, h.Connector, h.Topic, h.Partition)
+		return false, p.stop("the head %s is that of connector %s, %s/%d: it was copied there. Put the right one back (gcloud storage restore), then `riftline drain %s`; nothing was written",
+			url, h.Connector, h.Topic, h.Partition, p.sink.Name)
 	}
 	p.head, p.generation = h, o.Generation
 	return true, nil

@@ -53,7 +53,7 @@ var faultTable = []struct {
 	{number: 31, situation: "reading the head answers 5xx, 403 or falsely 404: never genesis"},
 	{number: 32, situation: "task counts 2 and 3 overlapping: one partition in two tasks"},
 	{number: 33, situation: "drain with markers only: no phantom lag, no write but the closing one"},
-	{number: 34, situation: "topic created again, stop, offsets reset, drain", needs: "offsets commands"},
+	{number: 34, situation: "topic created again, stop, offsets reset, drain"},
 	{number: 35, situation: "Connect's sink is started again: stop"},
 }
 
