@@ -215,7 +215,7 @@ func (f *Fields) Check(body []byte, values []record.Scalar) error {
 	if err := c.check(f.main); err != nil {
 		return err
 	}
-	for i := range f.leaves {
+	for i := range values {
 		if at := values[i].Int; at == unseen {
 			values[i] = record.Scalar{}
 		} else {

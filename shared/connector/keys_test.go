@@ -168,7 +168,7 @@ func TestSinkKeyTable(t *testing.T) {
 		}
 	}
 	if *update {
-		if err := os.WriteFile(sinkKeyTable, []byte(b.String()), 0o644); err != nil { //nolint:gosec // a file of the repository
+		if err := os.WriteFile(sinkKeyTable, []byte(b.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

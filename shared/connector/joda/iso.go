@@ -71,8 +71,8 @@ func (p *isoParser) number(least, most int) (int, bool) {
 
 func (p *isoParser) parse() (int64, bool) {
 	day := time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
-	ok := true
 	if p.at < len(p.text) && p.text[p.at] != 'T' && p.text[p.at] != 't' {
+		var ok bool
 		if day, ok = p.date(); !ok {
 			return 0, false
 		}

@@ -59,10 +59,8 @@ func TestPatterns(t *testing.T) {
 			t.Errorf("%s: %v", tt.pattern, err)
 			continue
 		}
-		millis := int64(0)
-		if tt.at[0] == '1' && tt.at[1] == '2' {
-			millis = time.Date(12026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
-		} else {
+		millis := time.Date(12026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
+		if tt.at != "12026-01-01T00:00:00Z" {
 			millis = at(t, tt.at)
 		}
 		if got := string(f.Append(nil, millis, zone(t, tt.zone))); got != tt.want {
