@@ -1,6 +1,7 @@
 package drain
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -491,6 +492,46 @@ func TestFault12WallclockReplayedAnHourLater(t *testing.T) {
 				if !strings.Contains(name, hour) {
 					t.Fatalf("%s is not of %s", name, hour)
 				}
+			}
+		})
+	}
+}
+
+// TestFault29ParallelUploadsLandLate: the process dies while uploads are in the network; each subset of them lands, after
+// the others' drains.
+func TestFault29ParallelUploadsLandLate(t *testing.T) {
+	t.Parallel()
+	for subset := range 8 {
+		t.Run(fmt.Sprintf("%03b", subset), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1)
+			w.produce(0, repeat(1, 9)...)
+			late := make(chan struct{})
+			ctx, die := context.WithCancel(w.ctx)
+			w.inserts(archiveBucket, func(n int) gcs.Fault {
+				if n == 3 {
+					die()
+				}
+				if subset>>(n-1)&1 == 1 {
+					return gcs.Fault{Until: late}
+				}
+				return gcs.Fault{Hang: true}
+			})
+			if _, err := Run(ctx, w.sink, w.deps()); err == nil {
+				t.Fatal("the drain ended well without its objects")
+			}
+			die()
+			w.server.Intercept(nil)
+			w.wantNames()
+			s := w.sink
+			s.TopicsDir, s.FlushSize = "elsewhere", 4
+			w.drainWith(s, w.deps(), Drained)
+			close(late)
+			w.produce(0, 1, 1)
+			w.drain(Drained)
+			w.verify()
+			if n := len(w.names()); n != 4 {
+				t.Fatalf("objects %q", w.names())
 			}
 		})
 	}
