@@ -153,19 +153,14 @@ func (a *assembly) fill(ctx context.Context, in *input) error {
 				continue
 			}
 			left, err := a.take(ctx, r, now)
-			if a.refuse(ctx, r, err) {
+			if err != nil && a.refuse(ctx, r, err) {
 				err = nil
 			}
 			if err == nil && a.crowded() {
 				err = a.flush()
 			}
-			var bad *badValueError
-			if errors.As(err, &bad) {
-				a.at = r.Offset
-				return a.end(a.p.stopAt(r.Offset, bad.reason))
-			}
 			if err != nil {
-				return err
+				return a.stop(r, err)
 			}
 			if left || a.atCut() && a.full() {
 				if !left {
@@ -177,6 +172,16 @@ func (a *assembly) fill(ctx context.Context, in *input) error {
 		}
 		a.at = max(a.at, in.offset)
 	}
+}
+
+// stop ends the batch before a record that cannot be archived, or fails.
+func (a *assembly) stop(r *kgo.Record, err error) error {
+	var bad *badValueError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	a.at = r.Offset
+	return a.end(a.p.stopAt(r.Offset, bad.reason))
 }
 
 // atCut says whether the last thing that was done is a flush.
