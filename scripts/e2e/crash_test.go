@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sr"
+
+	"github.com/riftline/riftline/shared/local/gcs"
 )
 
 const (
@@ -38,12 +41,54 @@ const (
 type crashLayout struct {
 	name string
 	keys map[string]string
-	// encoded is the part of the path between the topic and the file name that a record belongs to.
-	encoded func(crashRecord) string
+	// belongs says whether a record belongs into the part of the path between the topic and the file name.
+	belongs func(r crashRecord, encoded string) bool
+	// clock says that the objects depend on when the sinks run, whatever their settings.
+	clock bool
 }
 
+const crashPartitioner = "io.confluent.connect.storage.partitioner."
+
 var crashLayouts = []crashLayout{
-	{name: "default", encoded: func(r crashRecord) string { return "partition=" + strconv.Itoa(int(r.partition)) }},
+	{
+		name: "DefaultPartitioner",
+		belongs: func(r crashRecord, encoded string) bool {
+			return encoded == "partition="+strconv.Itoa(int(r.partition))
+		},
+	},
+	{
+		name:    "FieldPartitioner",
+		keys:    map[string]string{"partitioner.class": crashPartitioner + "FieldPartitioner", "partition.field.name": "tier"},
+		belongs: func(r crashRecord, encoded string) bool { return encoded == "tier="+r.tierName() },
+	},
+	{
+		// The records' times pass the night in which clocks go from 2 to 3.
+		name: "TimeBasedPartitioner",
+		keys: map[string]string{
+			"partitioner.class": crashPartitioner + "TimeBasedPartitioner", "partition.duration.ms": "3600000", "locale": "en-GB", "timezone": "Europe/Berlin",
+			"path.format": "'day'=YYYY-MM-dd/'hour'=HH", "timestamp.extractor": "RecordField", "timestamp.field": "at",
+		},
+		belongs: func(r crashRecord, encoded string) bool {
+			return encoded == r.stamp.In(crashZone).Format("day=2006-01-02/hour=15")
+		},
+	},
+	{
+		name: "DailyPartitioner",
+		keys: map[string]string{
+			"partitioner.class": crashPartitioner + "DailyPartitioner", "locale": "en-GB", "timezone": "Europe/Berlin", "timestamp.extractor": "Record",
+		},
+		belongs: func(r crashRecord, encoded string) bool {
+			return encoded == r.stamp.In(crashZone).Format("year=2006/month=01/day=02")
+		},
+	},
+	{
+		name: "HourlyPartitioner", clock: true,
+		keys: map[string]string{"partitioner.class": crashPartitioner + "HourlyPartitioner", "locale": "en-GB", "timezone": "UTC"},
+		belongs: func(_ crashRecord, encoded string) bool {
+			at, err := time.Parse("year=2006/month=01/day=02/hour=15", encoded)
+			return err == nil && time.Since(at) < 4*time.Hour
+		},
+	},
 }
 
 // crashCount is what happened to the sinks of all topics.
@@ -51,8 +96,10 @@ type crashCount struct {
 	mu sync.Mutex
 	// kills are sinks that SIGKILL ended; named, those of them that died at a named step, by step; overlaps, sinks that
 	// were started while another one of the same topic was alive; completed, plans of others that were completed.
-	kills, overlaps, sleepers, completed, sinks, records, objects int
-	named                                                         map[string]int
+	kills, overlaps, sleepers, completed, sinks, records, objects, faults, late int
+	named                                                                       map[string]int
+	// topics is how many of them have not had their kills.
+	topics int
 }
 
 // Sinks are killed at random and at each named step, while others of other task counts and flush sizes overlap with
@@ -63,34 +110,32 @@ func TestSinkCrashes(t *testing.T) {
 	kills := number(t, "RIFTLINE_KILLS", crashKills)
 	seed := uint64(number(t, "RIFTLINE_SEED", int(time.Now().UnixNano()&0xffff_ffff)))
 	count := &crashCount{named: map[string]int{}}
-	each := (kills + 2*len(crashLayouts) - 1) / (2 * len(crashLayouts))
-	lines := (each + crashLine - 1) / crashLine
+	var kinds []crashKind
+	for i, layout := range crashLayouts {
+		kinds = append(kinds, crashKind{layout, false, uint64(2 * i)})
+		if !layout.clock {
+			kinds = append(kinds, crashKind{layout, true, uint64(2*i + 1)})
+		}
+	}
+	each := (kills + len(kinds) - 1) / len(kinds)
+	topics := (each + crashLine - 1) / crashLine
+	count.topics = topics * len(kinds)
 	t.Run("topics", func(t *testing.T) {
-		for i, layout := range crashLayouts {
-			for _, steady := range []bool{false, true} {
-				for n := range lines {
-					name := layout.name + ", changing settings"
-					if steady {
-						name = layout.name + ", one setting"
-					}
-					stream := uint64(i*1000 + n*2)
-					if steady {
-						stream++
-					}
-					t.Run(fmt.Sprintf("%s, topic %d", name, n+1), func(t *testing.T) {
-						t.Parallel()
-						c := newCrash(t, layout, steady, count, rand.New(rand.NewPCG(seed, stream)))
-						c.run((each + lines - 1) / lines)
-					})
-				}
+		for _, k := range kinds {
+			for n := range topics {
+				t.Run(fmt.Sprintf("%s, topic %d", k, n+1), func(t *testing.T) {
+					t.Parallel()
+					c := newCrash(t, k.layout, k.steady, count, rand.New(rand.NewPCG(seed, k.stream<<32+uint64(n))))
+					c.run((each + topics - 1) / topics)
+				})
 			}
 		}
 	})
 	t.Logf("seed %d: %d kills, %d of them at %d named steps; %d sinks, %d of which overlapped with another one of their topic and %d slept; "+
-		"%d plans of others completed; %d records in %d objects",
-		seed, count.kills, total(count.named), len(count.named), count.sinks, count.overlaps, count.sleepers, count.completed, count.records, count.objects)
-	if t.Failed() || count.sinks == 0 {
-		return // or -run chose none of them
+		"%d plans of others completed; %d writes failed or came late (%d); %d records in %d objects",
+		seed, count.kills, total(count.named), len(count.named), count.sinks, count.overlaps, count.sleepers, count.completed, count.faults, count.late, count.records, count.objects)
+	if t.Failed() || count.topics > 0 {
+		return // or -run chose some of them only
 	}
 	if count.kills < kills {
 		t.Errorf("%d kills, %d are wanted", count.kills, kills)
@@ -103,6 +148,21 @@ func TestSinkCrashes(t *testing.T) {
 			t.Errorf("no sink was killed at %s", step)
 		}
 	}
+}
+
+// crashKind is how the sinks of a topic are set: all alike, or each in another way.
+type crashKind struct {
+	layout crashLayout
+	steady bool
+	stream uint64
+}
+
+// String names a topic's test.
+func (k crashKind) String() string {
+	if k.steady {
+		return k.layout.name + ", one setting"
+	}
+	return k.layout.name + ", changing settings"
 }
 
 func total(m map[string]int) int {
@@ -187,10 +247,45 @@ func newCrash(t *testing.T, layout crashLayout, steady bool, count *crashCount, 
 	return c
 }
 
+// disturb makes writes to the buckets fail as they do in the field: carried out or not, without an answer, refused for
+// now, or so late that their sender may be dead and others far ahead.
+func (c *crash) disturb(seed uint64) {
+	var mu sync.Mutex
+	r := rand.New(rand.NewPCG(seed, 1))
+	c.intercept(func(q gcs.Request) gcs.Fault {
+		if q.Op != gcs.OpInsert {
+			return gcs.Fault{}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		fault := gcs.Fault{}
+		switch r.IntN(100) {
+		case 0, 1:
+			fault.Drop = true
+		case 2, 3:
+			fault.DropBefore = true
+		case 4:
+			fault.After = http.StatusServiceUnavailable
+		case 5:
+			fault.Before = http.StatusTooManyRequests
+		case 6, 7, 8:
+			late := make(chan struct{})
+			time.AfterFunc(time.Duration(r.Int64N(int64(3*time.Second))), func() { close(late) })
+			fault.Until = late
+			c.add(&c.count.late)
+		}
+		if fault != (gcs.Fault{}) {
+			c.add(&c.count.faults)
+		}
+		return fault
+	})
+}
+
 // run kills so many sinks, and verifies what they left.
 func (c *crash) run(kills int) {
 	c.t.Helper()
 	defer c.end()
+	c.disturb(c.rand.Uint64())
 	for round := 0; c.kills < kills; round++ {
 		if round > 10*kills {
 			c.t.Fatalf("%d sinks died in %d rounds, %d were to", c.kills, round, kills)
@@ -207,15 +302,18 @@ func (c *crash) run(kills int) {
 	for len(c.asleep) > 0 {
 		c.wake(0)
 	}
-	for _, step := range stepNames(c.t, "drain") {
-		if c.count.at(step) == 0 {
-			c.insist(step)
+	if c.count.lastTopic() {
+		for _, step := range stepNames(c.t, "drain") {
+			if c.count.at(step) == 0 {
+				c.insist(step)
+			}
 		}
 	}
 	for _, w := range c.writers {
 		c.endTransaction(w)
 	}
 	c.stable()
+	c.intercept(nil)
 	c.clean(nil)
 	if c.steady {
 		c.compareWithCalm()
@@ -253,6 +351,14 @@ func (c *crash) die(step string) {
 	if c.kills == before {
 		c.t.Fatalf("the sink did not come to %s:\n%s", step, v.output())
 	}
+}
+
+// lastTopic says whether all other topics have had their kills.
+func (c *crashCount) lastTopic() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.topics--
+	return c.topics == 0
 }
 
 // at is how many sinks died at a step.
