@@ -168,7 +168,7 @@ func TestSinkKeyTable(t *testing.T) {
 		}
 	}
 	if *update {
-		if err := os.WriteFile(sinkKeyTable, []byte(b.String()), 0o644); err != nil {
+		if err := os.WriteFile(sinkKeyTable, []byte(b.String()), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

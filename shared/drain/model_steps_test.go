@@ -206,11 +206,9 @@ func (m *model) rename(s *state, p *modelPlan) int16 {
 // list looks for objects before a head is created.
 func (p *stepper) list() {
 	p.add("list", func(n *state, t *task) {
-		begin := n.committed
+		begin := int8(t.start)
 		if t.committed >= 0 {
 			begin = t.committed
-		} else {
-			begin = int8(t.start)
 		}
 		t.born, t.at = uint8(begin), atBirth
 		if p.m.mutant == beginsBlindly {

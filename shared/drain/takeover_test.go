@@ -22,10 +22,8 @@ import (
 // connect is Confluent's sink as far as the bucket and the group show it: objects of flush.size records each, named by
 // the first one, null values passed over, no object for a tail, the offset after the last object committed unless lag.
 type connect struct {
-	size int
-	// rotate closes the file at a change of schema, which is what NONE does.
-	rotate bool
-	codec  ocf.CodecName
+	size  int
+	codec ocf.CodecName
 }
 
 // run archives partition 0 from offset from on and returns the offset after each object.
