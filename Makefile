@@ -8,7 +8,7 @@ unit = $(shell go list ./... | grep -v -e /scripts/check -e /scripts/e2e)
 race = $(shell command -v "$$(go env CC)" >/dev/null && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
 gotest = RIFTLINE_RACE='$(race)' go run ./scripts/gotest
 
-.PHONY: help run run-real test test-unit test-check test-e2e test-long crash-source figures bench bench-poll-cost lint fmt build clean
+.PHONY: help run run-real test test-unit test-check test-e2e test-long crash-source crash-sink figures bench bench-poll-cost lint fmt build clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ KILLS ?= 500
 
 crash-source: ## Kill pollers KILLS times under lost answers and overlapping triggers, then compare the topics
 	RIFTLINE_CRASH_KILLS=$(KILLS) go test -count=1 -v -parallel 10 -run '^TestCrashSource$$' -timeout 90m ./scripts/e2e
+
+crash-sink: ## Kill -9 of KILLS=500 sinks at random and at each step, overlapping, against real Kafka
+	RIFTLINE_KILLS=$(KILLS) go test -count=1 -v -parallel 4 -run 'TestSinkCrashes$$' -timeout 60m ./scripts/e2e
 
 figures: ## Measure sizes, starts and memory of the binaries
 	RIFTLINE_FIGURES=1 go test -count=1 -v -run TestFigures -timeout 20m ./scripts/e2e

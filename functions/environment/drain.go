@@ -18,7 +18,6 @@ import (
 	"github.com/riftline/riftline/shared/kafka"
 	"github.com/riftline/riftline/shared/logging"
 	"github.com/riftline/riftline/shared/schema"
-	"github.com/riftline/riftline/shared/secret"
 )
 
 // saveWithin is how long a drain may go on after its deadline to save what it has read.
@@ -54,29 +53,17 @@ func (e *Environment) Drain(ctx context.Context, name string, task, tasks int) (
 
 // drain returns a summary without outcome when the drain could not begin.
 func (e *Environment) drain(ctx context.Context, name string, task, tasks int, deadline time.Time) (drain.Summary, error) {
-	c, err := e.sinkFile(ctx, name)
-	if err != nil {
-		return drain.Summary{}, err
-	}
-	s, err := c.Sink(ctx, e.Worker, e.Secrets, connector.CheckOptions{Local: e.Local})
-	var invalid *connector.Invalid
-	switch {
-	case errors.As(err, &invalid), errors.Is(err, secret.ErrNotFound), errors.Is(err, secret.ErrDenied):
-		return drain.Summary{}, drain.Configuration(err)
-	case err != nil:
-		return drain.Summary{}, fmt.Errorf("resolving connector %s: %w", c.Name, err)
-	}
-	deps := e.DrainDeps
-	deps.Task, deps.Tasks = task, tasks
-	if deps.Deadline.IsZero() {
-		deps.Deadline = deadline
-	}
-	done, err := e.drainDeps(ctx, s, &deps)
-	if err != nil {
-		return drain.Summary{}, err
-	}
-	defer done()
-	return drain.Run(ctx, s, deps)
+	var summary drain.Summary
+	err := e.withSink(ctx, name, func(ctx context.Context, s connector.Sink, deps drain.Deps) error {
+		deps.Task, deps.Tasks = task, tasks
+		if deps.Deadline.IsZero() {
+			deps.Deadline = deadline
+		}
+		var err error
+		summary, err = drain.Run(ctx, s, deps)
+		return err
+	})
+	return summary, err
 }
 
 // sinkFile finds the connector file of a sink.
@@ -146,12 +133,20 @@ func (e *Environment) drainDeps(ctx context.Context, s connector.Sink, deps *dra
 			return done, drain.Configuration(err)
 		}
 	}
+	if deps.DeadLetters == nil {
+		letters, err := kafka.NewDeadLetters(s.Kafka, logging.From(ctx))
+		if err != nil {
+			return done, drain.Configuration(err)
+		}
+		deps.DeadLetters, done = letters, letters.Close
+	}
 	if deps.Consumer == nil {
 		consumer, err := kafka.NewConsumer(s.Kafka, s.Group(), logging.From(ctx))
 		if err != nil {
 			return done, drain.Configuration(err)
 		}
-		deps.Consumer, done = consumer, consumer.Close
+		closeLetters := done
+		deps.Consumer, done = consumer, func() { consumer.Close(); closeLetters() }
 	}
 	return done, nil
 }

@@ -125,6 +125,25 @@ func TestDeployedBinariesHoldNoStandIns(t *testing.T) {
 	}
 }
 
+// What is deployed, and the command that people type, bring the time zones of connector files along.
+func TestBinariesHoldTimeZones(t *testing.T) {
+	mains := []string{"functions/poller/cmd", "functions/sink/cmd", "scripts/riftline"}
+	for _, p := range packages(t) {
+		pkg := strings.TrimPrefix(p.ImportPath, module+"/")
+		at := slices.Index(mains, pkg)
+		if at < 0 {
+			continue
+		}
+		mains = slices.Delete(mains, at, at+1)
+		if !slices.Contains(p.Deps, "time/tzdata") {
+			t.Errorf("%s does not link time/tzdata", pkg)
+		}
+	}
+	if len(mains) > 0 {
+		t.Errorf("no package %v", mains)
+	}
+}
+
 // The rule itself must be able to fail.
 func TestArrowsRefuse(t *testing.T) {
 	for _, c := range []struct{ from, to string }{

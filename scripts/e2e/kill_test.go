@@ -218,7 +218,7 @@ func pollerKills(t *testing.T, broker *peer) {
 }
 
 // stepNames finds the names of a protocol's steps in the code.
-func stepNames(t *testing.T, protocol string) []string {
+func stepNames(t testing.TB, protocol string) []string {
 	t.Helper()
 	pattern := regexp.MustCompile(`"(` + protocol + `\.[0-9A-Za-z]+\.[a-z]+)"`)
 	var names []string

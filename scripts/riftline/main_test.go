@@ -43,6 +43,9 @@ func TestUsageMistakes(t *testing.T) {
 		"a URL that is not simulated": {
 			[]string{"run", "--simulate", "--out", dir, "--set", "challenger:http.request.url=https://example.com", "--source", userSource, "--sink", userSink}, "--simulate",
 		},
+		"an offset that is none":    {[]string{"offsets", "set", "gcs-sink", "challenger/0", "many"}, "not an offset"},
+		"a partition that is none":  {[]string{"offsets", "set", "gcs-sink", "challenger", "1"}, "TOPIC/PARTITION"},
+		"a range backwards":         {[]string{"offsets", "skip", "gcs-sink", "challenger/0", "5..3"}, "OFFSET..OFFSET"},
 		"no environment to poll in": {[]string{"poll", "challenger"}, "RIFTLINE_"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -100,7 +103,7 @@ func TestValidateRefusesTwoNamesAlike(t *testing.T) {
 }
 
 func TestHelpTeaches(t *testing.T) {
-	for _, args := range [][]string{{"--help"}, {}, {"run", "--help"}, {"validate", "--help"}, {"poll", "--help"}, {"drain", "--help"}, {"cat", "--help"}, {"offsets", "--help"}, {"offsets", "show", "--help"}, {"offsets", "set", "--help"}, {"offsets", "reset", "--help"}, {"offsets", "settle", "--help"}, {"offsets", "rebuild", "--help"}, {"completion", "bash"}} {
+	for _, args := range [][]string{{"--help"}, {}, {"run", "--help"}, {"validate", "--help"}, {"poll", "--help"}, {"drain", "--help"}, {"cat", "--help"}, {"offsets", "--help"}, {"offsets", "show", "--help"}, {"offsets", "set", "--help"}, {"offsets", "reset", "--help"}, {"offsets", "settle", "--help"}, {"offsets", "rebuild", "--help"}, {"offsets", "skip", "--help"}, {"completion", "bash"}} {
 		code, out, errOut := command(t, "", args...)
 		if code != exitDone || out == "" || errOut != "" {
 			t.Errorf("%v: exit %d, %d bytes, %s", args, code, len(out), errOut)

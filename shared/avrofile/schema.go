@@ -30,6 +30,8 @@ const (
 	kindMap
 	kindUnion
 	kindFixed
+	// kindMark is no type: it stands before a value whose place is wanted.
+	kindMark
 )
 
 var primitives = map[string]kind{
@@ -47,11 +49,17 @@ type schemaType struct {
 	items []*schemaType
 	// size is a fixed's bytes or an enum's number of symbols.
 	size int
+	// symbols are those of an enum.
+	symbols []string
+	// logical is logicalType, or what Kafka Connect calls the same, for what is read as another type than it is written.
+	logical string
 }
 
 type schemaField struct {
 	name string
 	typ  *schemaType
+	// def is the default as it stands in the text, nil for none and for null.
+	def any
 }
 
 // maxSchemaDepth bounds the nesting of a schema text.
@@ -60,7 +68,7 @@ const maxSchemaDepth = 200
 type schemaParser struct{ named map[string]*schemaType }
 
 // parseSchema reads a schema (Avro 1.12 specification, "Schema Declaration"). Attributes that do not change the binary
-// form (doc, default, order, aliases, logicalType and unknown ones) are not looked at.
+// form (doc, order, aliases and unknown ones) are not looked at; default and logicalType are kept for [Walk.Fields].
 func parseSchema(text string) (*schemaType, error) {
 	dec := json.NewDecoder(bytes.NewReader([]byte(text)))
 	dec.UseNumber()
@@ -157,7 +165,15 @@ func (p *schemaParser) complex(m map[string]any, space string, depth int) (*sche
 	case "map":
 		return p.container(kindMap, m["values"], "values", space, depth)
 	default:
-		return p.reference(name, space)
+		t, err := p.reference(name, space)
+		if err != nil || t.name != "" {
+			return t, err
+		}
+		t.logical, _ = m["logicalType"].(string)
+		if s, ok := m["connect.name"].(string); ok && t.logical == "" {
+			t.logical = s
+		}
+		return t, nil
 	}
 }
 
@@ -228,7 +244,7 @@ func (p *schemaParser) record(m map[string]any, space string, depth int) (*schem
 		if err != nil {
 			return nil, fmt.Errorf("field %q: %w", name, err)
 		}
-		t.fields = append(t.fields, schemaField{name: name, typ: typ})
+		t.fields = append(t.fields, schemaField{name: name, typ: typ, def: field["default"]})
 	}
 	return t, nil
 }
@@ -249,6 +265,7 @@ func (p *schemaParser) enum(m map[string]any, space string) (*schemaType, error)
 			return nil, fmt.Errorf("enum %q: symbol %q is invalid or there twice", t.name, symbol)
 		}
 		seen[symbol] = true
+		t.symbols = append(t.symbols, symbol)
 	}
 	t.size = len(symbols)
 	return t, nil

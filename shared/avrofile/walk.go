@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"unicode/utf8"
+
+	"github.com/riftline/riftline/shared/record"
 )
 
 // ErrBody says that a body does not fit its schema: some reader would fail on it, or read something else.
@@ -21,6 +23,7 @@ const maxEmptyItems = math.MaxInt32 - 8
 type Walk struct {
 	text string
 	main *program
+	root *schemaType
 }
 
 // program checks the fields of a record, or one value, one after another.
@@ -48,8 +51,7 @@ func Compile(schemaText string) (*Walk, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := compiler{records: map[*schemaType]*program{}, open: map[*schemaType]bool{}, empties: map[*schemaType]bool{}}
-	return &Walk{text: schemaText, main: c.value(t)}, nil
+	return &Walk{text: schemaText, main: newCompiler().value(t), root: t}, nil
 }
 
 // Schema is the text that the walk was compiled from.
@@ -59,6 +61,10 @@ type compiler struct {
 	records map[*schemaType]*program
 	open    map[*schemaType]bool
 	empties map[*schemaType]bool
+}
+
+func newCompiler() *compiler {
+	return &compiler{records: map[*schemaType]*program{}, open: map[*schemaType]bool{}, empties: map[*schemaType]bool{}}
 }
 
 // Records with few fields become part of the record that holds them, up to a bound that keeps a schema which uses its
@@ -155,7 +161,12 @@ func join(outer, inner string) string {
 // error is ErrBody and names the field and the byte.
 func (w *Walk) Check(body []byte) error {
 	c := checker{b: body}
-	at := c.run(w.main, 0, 0)
+	return c.check(w.main)
+}
+
+func (c *checker) check(p *program) error {
+	body := c.b
+	at := c.run(p, 0, 0)
 	if at == len(body) {
 		return nil
 	}
@@ -174,6 +185,8 @@ type checker struct {
 	reason string
 	at     int
 	path   string
+	// marks are the values that are wanted; each is only the place where it begins while the walk goes on.
+	marks []record.Scalar
 }
 
 // failed is what a step returns instead of the offset after the value.
@@ -257,6 +270,8 @@ func (c *checker) run(p *program, i, depth int) int {
 			}
 		case kindArray, kindMap:
 			i = c.blocks(o, i, depth)
+		case kindMark:
+			c.marks[o.size].Int = int64(i)
 		}
 		if i < 0 {
 			c.path = join(o.path, c.path)

@@ -115,6 +115,14 @@ func (b *Bucket) With(t Timeouts) *Bucket {
 	return &out
 }
 
+// Waiting returns the same bucket, which waits between attempts by calling wait: for tests of what goes wrong many times.
+// wait returns early with the context's error.
+func (b *Bucket) Waiting(wait func(context.Context, time.Duration) error) *Bucket {
+	out := *b
+	out.wait = wait
+	return &out
+}
+
 // URL is the gs:// URL of the object of that name.
 func (b *Bucket) URL(name string) string { return "gs://" + b.name + "/" + b.prefix + name }
 

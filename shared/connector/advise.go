@@ -156,6 +156,8 @@ func (e *examination) adviseSink() {
 	case !topics && !regex && !slices.ContainsFunc(e.problems, func(p Problem) bool { return p.Key == "topics" && p.Severity == Error }):
 		e.fail("topics", "is missing", "the topics that are archived, separated by commas")
 	}
+	e.judgeTopics()
+	e.judgeLayout()
 	if n := e.int("flush.size"); n > 0 && n < 100 {
 		// An example of a day that a reader can relate to his own; nothing is computed from it but this message.
 		const records, days = 2400, 30
@@ -169,6 +171,7 @@ func (e *examination) adviseSink() {
 	} else if e.has("gcs.credentials.path") && !e.skipped("gcs.credentials.path") {
 		e.advise("gcs.credentials.path", "is a key file that has to be on every machine that runs a drain", "leave it out: the workload's own identity needs no key")
 	}
+	e.adviseErrors()
 	if !e.has("format.class") {
 		e.warn("format.class", "is missing, and Connect requires it; Avro is written", "write io.confluent.connect.gcs.format.avro.AvroFormat")
 	}

@@ -142,18 +142,6 @@ func whole(least, most int64) check {
 	}
 }
 
-// off takes -1 (or 0) and nothing else that is a number.
-func off(v given) finding {
-	n, err := strconv.ParseInt(v.text, 10, 64)
-	if err != nil {
-		return bad(v.show+" is not an integer", `write "-1"`)
-	}
-	if n > 0 {
-		return unbuilt(v, `write "-1", or take it out`)
-	}
-	return finding{class: Honoured, reason: "switched off (other values are " + notBuilt + ")"}
-}
-
 const maxInt = 1<<31 - 1
 
 var (

@@ -41,16 +41,6 @@ type templates struct {
 	matrix    []Variable
 }
 
-// refuse gives a key the class Refused and says why.
-func (e *examination) refuse(key, text, suggestion string) {
-	e.fail(key, text, suggestion)
-	for i := range e.verdicts {
-		if e.verdicts[i].Key == key {
-			e.verdicts[i].Class, e.verdicts[i].Reason = Refused, text
-		}
-	}
-}
-
 // readTemplates parses the request's templates, with references left as they stand, and checks what they ask for.
 func (e *examination) readTemplates() {
 	e.templates.bare = simpleClass(e.filled("http.request.template.factory")) != "FreeMarkerTemplateFactory"

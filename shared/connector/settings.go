@@ -256,8 +256,11 @@ type TLS struct {
 // Sink is everything a drain needs to know of a sink connector, resolved and checked: what Confluent's GCS sink takes
 // from its connector file plus riftline's own settings.
 type Sink struct {
-	Name   string
+	Name string
+	// Topics are the topics by name; none when TopicsRegex is given.
 	Topics []string
+	// TopicsRegex is topics.regex, which a topic's whole name has to match; empty when Topics are given.
+	TopicsRegex string
 
 	Bucket string
 	// TopicsDir is topics.dir; blank means no prefix.
@@ -268,8 +271,25 @@ type Sink struct {
 	ZeroPad int
 	// Codec is avro.codec: null, deflate, snappy or zstandard.
 	Codec string
+	// Partitioner is the layout below a topic.
+	Partitioner Partitioner
 	// FlushSize is flush.size, records of a topic-partition per flush.
 	FlushSize int
+	// FlushBytes is riftline.flush.bytes, what the records of a topic-partition that wait for a flush may have; 0 is off.
+	FlushBytes int64
+	// RotateIntervalMS is rotate.interval.ms, the time of records that a flush may span; 0 is off. It is 0 for a layout
+	// that is not by time.
+	RotateIntervalMS int64
+	// RotateOnPartitionChange is rotate.file.on.partition.change: with RotateIntervalMS, a record of another encoded
+	// partition than the one before makes a flush.
+	RotateOnPartitionChange bool
+	// RotateScheduleMS is rotate.schedule.interval.ms, the clock's time between flushes, counted from midnight in
+	// Timezone; 0 is off.
+	RotateScheduleMS int64
+	// Timezone is timezone, as Joda-Time knows it.
+	Timezone string
+	// MaxOpenFiles is partitioner.max.open.files; 0 is off.
+	MaxOpenFiles int
 	// PartSize is gcs.part.size in bytes: the buffer of a large upload.
 	PartSize int
 	// FlushOnDrainEnd is riftline.flush.on.drain.end.
@@ -280,6 +300,8 @@ type Sink struct {
 	MemoryMax int64
 	// NullIgnore is true for behavior.on.null.values=ignore.
 	NullIgnore bool
+	// Errors is what becomes of records that cannot be archived.
+	Errors ErrorPolicy
 	// OffsetReset is auto.offset.reset for a genesis without a committed offset: earliest, latest or none.
 	OffsetReset string
 	// TasksMax is tasks.max, which infra gives the job as its number of tasks.
@@ -292,6 +314,40 @@ type Sink struct {
 	ValueConverter Converter
 	Registry       Registry
 	Kafka          Kafka
+}
+
+// The partitioners that are built; DailyPartitioner and HourlyPartitioner are a TimeBasedPartitioner with fixed settings.
+const (
+	DefaultPartitioner   = "DefaultPartitioner"
+	FieldPartitioner     = "FieldPartitioner"
+	TimeBasedPartitioner = "TimeBasedPartitioner"
+)
+
+// The timestamp extractors of a TimeBasedPartitioner.
+const (
+	// WallclockExtractor takes the time at which a record is looked at.
+	WallclockExtractor = "Wallclock"
+	// RecordExtractor takes the timestamp of the Kafka record.
+	RecordExtractor = "Record"
+	// RecordFieldExtractor takes a field of the value: milliseconds, or a text with milliseconds or an ISO 8601 time.
+	RecordFieldExtractor = "RecordField"
+)
+
+// Partitioner is which part of a topic's objects a record belongs to.
+type Partitioner struct {
+	// Class is one of the constants above. No class is the DefaultPartitioner.
+	Class string
+	// Fields are partition.field.name: paths through nested records, with dots.
+	Fields []string
+	// DurationMS is partition.duration.ms, the length of a piece of time.
+	DurationMS int64
+	// PathFormat is path.format, a pattern of Joda-Time.
+	PathFormat string
+	// Timezone is the zone that pieces of time and the pattern are in.
+	Timezone string
+	// Extractor is one of the constants above, and TimestampField the field of the RecordFieldExtractor.
+	Extractor      string
+	TimestampField string
 }
 
 // Group is the consumer group that Kafka Connect gives a sink of this name and that a drain goes on with.

@@ -20,24 +20,34 @@ func (c Connector) Sink(ctx context.Context, w Worker, r *secret.Resolver, o Che
 	s := Sink{
 		Name:                c.Name,
 		Topics:              commaList(e.text("topics")),
+		TopicsRegex:         e.values["topics.regex"],
 		Bucket:              e.text("gcs.bucket.name"),
 		TopicsDir:           e.text("topics.dir"),
 		DirectoryDelim:      e.filled("directory.delim"),
 		FileDelim:           e.filled("file.delim"),
 		ZeroPad:             e.int("filename.offset.zero.pad.width"),
 		Codec:               e.filled("avro.codec"),
+		Partitioner:         e.partitioner(),
 		FlushSize:           e.int("flush.size"),
+		FlushBytes:          e.long("riftline.flush.bytes"),
+		RotateScheduleMS:    max(e.long("rotate.schedule.interval.ms"), 0),
+		Timezone:            e.values["timezone"],
+		MaxOpenFiles:        max(e.int("partitioner.max.open.files"), 0),
 		PartSize:            e.int("gcs.part.size"),
 		FlushOnDrainEnd:     e.bool("riftline.flush.on.drain.end"),
 		SchemaChangeRotates: e.filled("riftline.schema.change") == "rotate",
 		MemoryMax:           e.long("riftline.memory.max.bytes"),
 		NullIgnore:          strings.EqualFold(e.values["behavior.on.null.values"], "ignore"),
+		Errors:              e.errorPolicy(),
 		OffsetReset:         "earliest",
 		TasksMax:            e.int("tasks.max"),
 		CredentialsJSON:     e.archiveCredentials(),
 		ValueConverter:      e.converters.value,
 		Registry:            e.registry,
 		Kafka:               e.kafka,
+	}
+	if interval := e.long("rotate.interval.ms"); interval > 0 && s.Partitioner.Class == TimeBasedPartitioner {
+		s.RotateIntervalMS, s.RotateOnPartitionChange = interval, e.bool("rotate.file.on.partition.change")
 	}
 	if reset := e.kafka.Client["auto.offset.reset"]; reset != "" {
 		s.OffsetReset = reset

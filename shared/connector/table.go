@@ -54,9 +54,9 @@ type match struct {
 // tableOf returns the keys that a connector of this kind may have.
 func tableOf(kind Kind) [][]entry {
 	if kind == SinkKind {
-		return [][]entry{connectKeys, connectSinkKeys, gcsKeys, riftlineSinkKeys, riftlineKeys}
+		return [][]entry{connectKeys, connectSinkKeys, tolerateSinkKeys, gcsKeys, riftlineSinkKeys, riftlineKeys}
 	}
-	return [][]entry{connectKeys, connectSourceKeys, castormKeys, riftlineSourceKeys, riftlineKeys}
+	return [][]entry{connectKeys, connectSourceKeys, tolerateSourceKeys, castormKeys, riftlineSourceKeys, riftlineKeys}
 }
 
 // find looks a key up: by its name, as an alias, then by the longest family that it belongs to.

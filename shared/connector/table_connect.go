@@ -12,11 +12,8 @@ var connectKeys = []entry{
 	{key: "predicates", class: Refused, reason: "belongs to transforms", check: always("belongs to transforms, which are not built", "take it out")},
 	{key: "predicates.*", class: Refused, reason: "belongs to transforms", check: always("belongs to transforms, which are not built", "take it out")},
 	{key: "config.action.reload", def: "restart", class: Ignored, reason: "every run reads its references anew, five minutes apart at most", check: caseless([]string{"restart", "none"})},
-	{key: "errors.tolerance", def: "none", class: Honoured, reason: "the first bad record stops its partition, and nothing is skipped", check: caseless([]string{"none"}, "all")},
 	{key: "errors.retry.timeout", def: "0", class: Ignored, reason: "what can be tried again is tried again within the run's deadline", check: anyLong},
 	{key: "errors.retry.delay.max.ms", def: "60000", class: Ignored, reason: "what can be tried again is tried again within the run's deadline", check: anyLong},
-	{key: "errors.log.enable", def: "false", class: Ignored, reason: "a bad record is always logged, with its coordinates", check: boolean},
-	{key: "errors.log.include.messages", def: "false", class: Ignored, reason: "what a record holds is never logged", check: boolean},
 	{key: "bootstrap.servers", class: Honoured, reason: "the brokers; Connect takes them from its worker", check: brokers},
 }
 
@@ -43,16 +40,12 @@ var connectSourceKeys = []entry{
 var connectSinkKeys = []entry{
 	{key: "tasks.max", def: "1", class: Honoured, reason: "how many tasks the job has; partitions are dealt out to them", check: positive},
 	{key: "topics", class: Honoured, reason: "the topics that are archived", check: topicList},
-	{key: "topics.regex", class: Refused, reason: notBuilt, check: later()},
+	{key: "topics.regex", class: Honoured, reason: "the topics whose whole name matches when a drain begins, Kafka's own left out", check: pattern},
 	{key: "key.converter", class: Ignored, reason: "keys are not archived, so they are not read"},
 	{key: "key.converter.*", class: Ignored, reason: "keys are not archived, so they are not read", shape: closed},
 	{key: "value.converter", class: Honoured, reason: "how values are read", check: class([]string{"AvroConverter"}, append([]string{"StringConverter"}, otherConverters...)...)},
 	{key: "consumer.override.*", class: Unknown, sub: consumerKeys},
 	{key: "admin.override.*", class: Ignored, reason: "nothing is administered over Kafka"},
-	{key: "errors.deadletterqueue.topic.name", class: Ignored, reason: "nothing is skipped while errors.tolerance is none"},
-	{key: "errors.deadletterqueue.topic.replication.factor", def: "3", class: Ignored, reason: "belongs to a dead-letter topic, and nothing goes there", check: anyInt},
-	{key: "errors.deadletterqueue.context.headers.enable", def: "false", class: Ignored, reason: "belongs to a dead-letter topic, and nothing goes there", check: boolean},
-	{key: "errors.deadletterqueue.*", class: Ignored, reason: "belongs to a dead-letter topic, and nothing goes there"},
 }
 
 var otherConverters = []string{"JsonConverter", "JsonSchemaConverter", "ProtobufConverter", "ByteArrayConverter",

@@ -1,24 +1,22 @@
 package connector
 
 const (
-	otherPartitioner = "the DefaultPartitioner does not read it"
-	noSchedule       = "no rotation by time is switched on"
-	ownSchemas       = "schemas do not pass through Connect's own types; bodies are the same"
-	licence          = "riftline needs no licence and no licence topic"
-	ownRetries       = "requests are tried again until the deadline, with back-off"
-	noKeysOrHeaders  = "keys and headers are not archived"
-	otherFormat      = "another format than Avro reads it"
-	cloudOnly        = "belongs to Confluent Cloud's connector"
+	ownSchemas      = "schemas do not pass through Connect's own types; bodies are the same"
+	licence         = "riftline needs no licence and no licence topic"
+	ownRetries      = "requests are tried again until the deadline, with back-off"
+	noKeysOrHeaders = "keys and headers are not archived"
+	otherFormat     = "another format than Avro reads it"
+	cloudOnly       = "belongs to Confluent Cloud's connector"
 )
 
 // gcsKeys are the keys of io.confluent.connect.gcs.GcsSinkConnector with its defaults, storage-common's included, and
 // those that only Confluent Cloud's form of it has.
 var gcsKeys = []entry{
 	{key: "format.class", class: Honoured, reason: "Avro object container files", check: class([]string{"AvroFormat"}, "JsonFormat", "ByteArrayFormat", "ParquetFormat")},
-	{key: "flush.size", class: Honoured, required: true, reason: "records of a topic-partition in one object, at most", check: positive},
-	{key: "rotate.interval.ms", def: "-1", class: Honoured, check: off},
-	{key: "rotate.schedule.interval.ms", def: "-1", class: Honoured, check: off},
-	{key: "rotate.file.on.partition.change", def: "true", class: Ignored, reason: noSchedule, check: boolean},
+	{key: "flush.size", class: Honoured, required: true, reason: "records of a topic-partition between two flushes, at most, over all its files", check: positive},
+	{key: "rotate.interval.ms", def: "-1", class: Honoured, reason: "the time of records that a flush may span; only with a layout by time", check: anyLong},
+	{key: "rotate.schedule.interval.ms", def: "-1", class: Honoured, reason: "the clock's time between flushes, from midnight in timezone on; exactly once all the same", check: anyLong},
+	{key: "rotate.file.on.partition.change", def: "true", class: Honoured, reason: "with rotate.interval.ms, whether another encoded partition than before makes a flush", check: boolean},
 	{key: "schema.cache.size", alias: "schemas.cache.config", def: "1000", class: Ignored, reason: "all schemas of a run are held", check: anyInt},
 	{key: "enhanced.avro.schema.support", def: "true", class: Ignored, reason: ownSchemas, check: boolean},
 	{key: "connect.meta.data", def: "true", class: Ignored, reason: "the body of a record is the same; only the schema's text in the file would have connect.* properties more", check: boolean},
@@ -46,14 +44,14 @@ var gcsKeys = []entry{
 	{key: "format.bytearray.separator", class: Ignored, reason: otherFormat},
 	{key: "json.decimal.format", def: "BASE64", class: Ignored, reason: otherFormat},
 	{key: "behavior.on.null.values", def: "fail", class: Honoured, reason: "fail stops the partition at a record without a value, ignore passes over it", check: caseless([]string{"fail", "ignore"}, "write")},
-	{key: "report.null.values.to.dlq", def: "true", class: Ignored, reason: "nothing goes to a dead-letter topic while errors.tolerance is none", check: boolean},
+	{key: "report.null.values.to.dlq", def: "true", class: Honoured, reason: "null values that are ignored go to the dead-letter topic, if one is named and errors.tolerance is all", check: boolean},
 	{key: "store.kafka.keys", def: "false", class: Honoured, check: mustBe("false")},
 	{key: "store.kafka.headers", def: "false", class: Honoured, check: mustBe("false")},
 	{key: "keys.format.class", def: "io.confluent.connect.gcs.format.avro.AvroFormat", class: Ignored, reason: noKeysOrHeaders},
 	{key: "headers.format.class", def: "io.confluent.connect.gcs.format.avro.AvroFormat", class: Ignored, reason: noKeysOrHeaders},
 	{key: "tombstone.encoded.partition", def: "tombstone", class: Ignored, reason: "belongs to behavior.on.null.values=write"},
 	{key: "max.write.duration.ms", def: "9223372036854775807", class: Ignored, reason: "a drain ends by its deadline", check: anyLong},
-	{key: "partitioner.max.open.files", def: "-1", class: Honoured, check: off},
+	{key: "partitioner.max.open.files", def: "-1", class: Honoured, reason: "a record that needs one file more makes a flush first", check: openFiles},
 	{key: "enable.conditional.writes", def: "true", class: Ignored, reason: "every object is created under the condition that it is not there yet", check: boolean},
 	{key: "max.files.scan.limit", def: "100", class: Ignored, reason: "the position is kept in RIFTLINE_STATE, nothing is searched for", check: anyInt},
 
@@ -61,15 +59,15 @@ var gcsKeys = []entry{
 	{key: "topics.dir", def: "topics", class: Honoured, reason: "first part of an object's name; blank is none"},
 	{key: "store.url", class: Refused, reason: notBuilt, check: later()},
 	{key: "directory.delim", def: "/", class: Honoured, reason: "between the parts of an object's name", check: delimiter},
-	{key: "file.delim", def: "+", class: Honoured, reason: "between topic, partition and offset in an object's name", check: delimiter},
-	{key: "partitioner.class", def: "io.confluent.connect.storage.partitioner.DefaultPartitioner", class: Honoured, reason: "objects lie under partition=<number>", check: class([]string{"DefaultPartitioner"}, "FieldPartitioner", "TimeBasedPartitioner", "DailyPartitioner", "HourlyPartitioner")},
-	{key: "partition.field.name", class: Ignored, reason: otherPartitioner},
-	{key: "partition.duration.ms", def: "-1", class: Ignored, reason: otherPartitioner, check: anyLong},
-	{key: "path.format", class: Ignored, reason: otherPartitioner},
-	{key: "locale", class: Ignored, reason: otherPartitioner},
-	{key: "timezone", class: Ignored, reason: otherPartitioner},
-	{key: "timestamp.extractor", def: "Wallclock", class: Ignored, reason: otherPartitioner},
-	{key: "timestamp.field", def: "timestamp", class: Ignored, reason: otherPartitioner},
+	{key: "file.delim", def: "+", class: Honoured, reason: "between topic, partition and offset in an object's name", check: fileDelimiter},
+	{key: "partitioner.class", def: "io.confluent.connect.storage.partitioner.DefaultPartitioner", class: Honoured, reason: "what the part of an object's name after the topic says", check: class([]string{DefaultPartitioner, FieldPartitioner, TimeBasedPartitioner, dailyPartitioner, hourlyPartitioner})},
+	{key: "partition.field.name", class: Honoured, reason: "the fields whose values are in an object's name; nested with dots", check: fieldPaths},
+	{key: "partition.duration.ms", def: "-1", class: Honoured, reason: "the length of a piece of time", check: anyLong},
+	{key: "path.format", class: Honoured, reason: "how a piece of time is printed: a pattern of Joda-Time, without names of zones", check: pathText},
+	{key: "locale", class: Honoured, reason: "names of months and days are English; numbers are the same in every locale"},
+	{key: "timezone", class: Honoured, reason: "where pieces of time and the schedule begin", check: timezone},
+	{key: "timestamp.extractor", def: WallclockExtractor, class: Honoured, reason: "which time of a record counts", check: extractor},
+	{key: "timestamp.field", def: "timestamp", class: Honoured, reason: "the field with a record's time: milliseconds, or text with milliseconds or in ISO 8601", check: fieldPath},
 	{key: "schema.generator.class", class: Ignored, reason: "a left-over of Hive"},
 	{key: "confluent.license", class: Ignored, reason: licence, shape: closed},
 	{key: "confluent.topic.bootstrap.servers", class: Ignored, reason: licence},

@@ -10,6 +10,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/riftline/riftline/shared/layout"
+	"github.com/riftline/riftline/shared/record"
 	"github.com/riftline/riftline/shared/step"
 )
 
@@ -19,6 +21,11 @@ const (
 	planObjects = 512
 	// planAge keeps the head, one object name, below Cloud Storage's one write a second.
 	planAge = time.Second
+	// planRanges bounds how many ranges of offsets a plan lists: where records of many files interleave, each of them is
+	// a range. It is some 1 MB of the head.
+	planRanges = 50_000
+	// leastHeld is what open files may hold in memory whatever riftline.memory.max.bytes says.
+	leastHeld = 1 << 20
 )
 
 // batch is what one plan writes: whole flushes, all consecutive.
@@ -28,8 +35,11 @@ type batch struct {
 	next    int64
 	files   []*file
 	skipped []Range
-	// buffered is how many bytes the files hold in memory.
+	// left says more of what is left out.
+	left skipped
+	// buffered is how many bytes the files hold in memory, and ranges how many ranges of offsets the plan has.
 	buffered int64
+	ranges   int
 	opened   time.Time
 	// last says that the log's end was reached; ended, unless nil, why no further batch may follow.
 	last  bool
@@ -61,10 +71,12 @@ type assembly struct {
 	p *partition
 	b *batch
 	// open are the files of the flush that is not finished, by key and in order of their first offsets.
-	open  map[fileKey]*file
-	order []*file
-	// count is the number of records in the open files.
-	count int
+	open     map[fileKey]*file
+	order    []*file
+	rotation *layout.Rotation
+	// held is how many bytes the open files hold in memory, ranges how many ranges of offsets they and skipped have.
+	held   int64
+	ranges int
 	// skipped are those since the last flush point.
 	skipped []Range
 	// at is the offset after everything that was looked at.
@@ -73,6 +85,24 @@ type assembly struct {
 	last   *file
 	key    fileKey
 	format *format
+	// schemas are those of the open files by encoded partition; nil unless a change of schema makes a flush.
+	schemas map[string]*format
+	// fields are what the partitioner reads of a record.
+	fields []record.Scalar
+	// c is the record that is looked at.
+	c candidate
+}
+
+// candidate is a record that can be archived.
+type candidate struct {
+	*kgo.Record
+	format *format
+	body   []byte
+	place  layout.Place
+	key    fileKey
+	// file is the open one that it belongs to, nil when there is none.
+	file *file
+	now  int64
 }
 
 // assemble reads and assigns records until the plan is full or the input ends. Files of the batch are not visible yet.
@@ -81,12 +111,21 @@ func (p *partition) assemble(ctx context.Context, in *input) (*batch, error) {
 	if _, err := io.ReadFull(p.deps.Rand, id[:]); err != nil {
 		return nil, fmt.Errorf("drawing a plan's id: %w", err)
 	}
+	rotation, err := layout.NewRotation(p.sink, p.partitioner.Timed())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errConfiguration, err)
+	}
 	a := &assembly{
 		p: p, b: &batch{id: hex.EncodeToString(id[:]), next: p.frontier, opened: p.deps.Now()},
-		open: map[fileKey]*file{}, at: p.frontier,
+		open: map[fileKey]*file{}, rotation: rotation, at: p.frontier,
 	}
-	err := a.fill(ctx, in)
-	if err != nil {
+	if n := len(p.partitioner.Fields()); n > 0 {
+		a.fields = make([]record.Scalar, n)
+	}
+	if p.sink.SchemaChangeRotates {
+		a.schemas = map[string]*format{}
+	}
+	if err := a.fill(ctx, in); err != nil {
 		a.cancel()
 		return nil, err
 	}
@@ -107,32 +146,147 @@ func (a *assembly) fill(ctx context.Context, in *input) error {
 			a.at = max(a.at, in.offset)
 			return a.end(err)
 		}
+		// One time for all of them, as Connect has it.
+		now := a.p.deps.Now().UnixMilli()
 		for i, r := range records {
 			if r.Offset < a.at {
 				continue
 			}
-			err := a.add(ctx, r)
-			var bad *badValueError
-			if errors.As(err, &bad) {
-				a.at = r.Offset
-				return a.end(a.p.stopAt(r.Offset, bad.reason))
+			left, err := a.take(ctx, r, now)
+			if err != nil && a.refuse(ctx, r, err) {
+				err = nil
+			}
+			if err == nil && a.crowded() {
+				err = a.flush()
 			}
 			if err != nil {
-				return err
+				return a.stop(r, err)
 			}
-			if a.count < a.p.sink.FlushSize {
-				continue
-			}
-			if err := a.flush(); err != nil {
-				return err
-			}
-			if a.full() {
-				in.pending = records[i+1:]
+			if left || a.atCut() && a.full() {
+				if !left {
+					i++
+				}
+				in.pending = records[i:]
 				return nil
 			}
 		}
 		a.at = max(a.at, in.offset)
 	}
+}
+
+// stop ends the batch before a record that cannot be archived, or fails.
+func (a *assembly) stop(r *kgo.Record, err error) error {
+	var bad *badValueError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	a.at = r.Offset
+	return a.end(a.p.stopAt(r.Offset, bad.reason))
+}
+
+// atCut says whether the last thing that was done is a flush.
+func (a *assembly) atCut() bool { return len(a.order) == 0 && len(a.skipped) == 0 }
+
+// take assigns one record, and makes the flushes that are due before and after it. It leaves the record where it is
+// when the plan is full after the first of them.
+func (a *assembly) take(ctx context.Context, r *kgo.Record, now int64) (left bool, err error) {
+	if a.told(r) {
+		return false, nil
+	}
+	if r.Value == nil {
+		if !a.p.sink.NullIgnore {
+			return false, &badValueError{"its value is null and behavior.on.null.values is fail (ignore leaves such records out)"}
+		}
+		a.ignoreNull(r)
+		return false, nil
+	}
+	if err := a.look(ctx, r, now); err != nil {
+		return false, err
+	}
+	if a.dueBefore() {
+		a.at = r.Offset
+		if err := a.flush(); err != nil {
+			return false, err
+		}
+		if a.c.file = nil; a.full() {
+			return true, nil
+		}
+	}
+	if err := a.put(ctx); err != nil {
+		return false, err
+	}
+	return false, a.flushIfDue()
+}
+
+// look reads what there is to know of a record with a value. A *badValueError when it cannot be archived.
+func (a *assembly) look(ctx context.Context, r *kgo.Record, now int64) error {
+	format, body, err := a.p.formats.valueAndFields(ctx, r.Value, a.format, a.fields)
+	if err != nil {
+		return err
+	}
+	place, err := a.p.partitioner.Place(layout.Record{Partition: r.Partition, Timestamp: r.Timestamp.UnixMilli(), Now: now, Values: a.fields})
+	if err != nil {
+		return placeError{&badValueError{err.Error()}}
+	}
+	a.c = candidate{Record: r, format: format, body: body, place: place, key: fileKey{encoded: place.Encoded, schema: format.id}, now: now}
+	if a.last != nil && a.key == a.c.key {
+		a.c.file = a.last
+	} else {
+		a.c.file = a.open[a.c.key]
+	}
+	return nil
+}
+
+// skip leaves a record out.
+func (a *assembly) skip(offset int64) {
+	before := len(a.skipped)
+	a.skipped = extend(a.skipped, offset)
+	a.ranges += len(a.skipped) - before
+	a.at, a.last = offset+1, nil
+}
+
+// dueBefore says whether all files are to be closed before the record is written.
+func (a *assembly) dueBefore() bool {
+	if a.rotation.Before(a.c.place, a.c.file == nil, len(a.order), a.c.now) {
+		return true
+	}
+	other, ok := a.schemas[a.c.place.Encoded]
+	return ok && other != a.c.format
+}
+
+// put writes the record into its file.
+func (a *assembly) put(ctx context.Context) error {
+	f := a.c.file
+	if f == nil {
+		name := a.p.names.Object(a.p.topic.Name, a.p.number, a.c.place.Encoded, a.c.Offset)
+		if err := layout.CheckName(name); err != nil {
+			return placeError{&badValueError{err.Error()}}
+		}
+		f = a.p.newFile(ctx, a.b.id, name, a.c.Offset, a.c.format)
+		a.open[a.c.key] = f
+		a.order = append(a.order, f)
+		if a.schemas != nil {
+			a.schemas[a.c.place.Encoded] = a.c.format
+		}
+	}
+	held, ranges := f.held(), len(f.planned.Offsets)
+	if err := f.add(a.c.Offset, a.c.body, f == a.last); err != nil {
+		return err
+	}
+	a.held += f.held() - held
+	a.ranges += len(f.planned.Offsets) - ranges
+	a.at, a.last, a.key, a.format = a.c.Offset+1, f, a.c.key, a.c.format
+	return nil
+}
+
+// flushIfDue makes a flush when the record that was just written calls for one, or when the open files have become more
+// than a plan or the memory can take.
+func (a *assembly) flushIfDue() error {
+	due := a.rotation.Wrote(a.c.place, len(a.c.body), a.c.Timestamp.UnixMilli(), a.c.now)
+	if due || a.held > max(a.p.sink.MemoryMax, leastHeld) || a.b.ranges+a.ranges >= planRanges {
+		return a.flush()
+	}
+	return nil
 }
 
 // end closes the batch when the input has ended for a reason.
@@ -150,7 +304,7 @@ func (a *assembly) end(reason error) error {
 		}
 		a.b.last = true
 	}
-	if flush || len(a.order) == 0 {
+	if flush || len(a.order) == 0 || a.rotation.Idle(a.p.deps.Now().UnixMilli()) {
 		return a.flush()
 	}
 	for _, f := range a.order {
@@ -158,57 +312,6 @@ func (a *assembly) end(reason error) error {
 	}
 	a.order = nil
 	return nil
-}
-
-// add assigns one record. Null values are skipped by policy; everything else that cannot be archived is a
-// *badValueError.
-func (a *assembly) add(ctx context.Context, r *kgo.Record) error {
-	if r.Value == nil {
-		if !a.p.sink.NullIgnore {
-			return &badValueError{"its value is null and behavior.on.null.values is fail (ignore leaves such records out)"}
-		}
-		a.skipped = extend(a.skipped, r.Offset)
-		a.at, a.last = r.Offset+1, nil
-		return nil
-	}
-	format, body, err := a.p.formats.value(ctx, r.Value, a.format)
-	if err != nil {
-		return err
-	}
-	encoded, err := a.p.partitioner.Encode(r)
-	if err != nil {
-		return &badValueError{err.Error()}
-	}
-	if a.p.sink.SchemaChangeRotates && a.count > 0 && a.format != format {
-		a.at = r.Offset
-		if err := a.flush(); err != nil {
-			return err
-		}
-	}
-	a.format = format
-	f := a.file(ctx, fileKey{encoded: encoded, schema: format.id}, r.Offset)
-	if err := f.add(r.Offset, body, f == a.last); err != nil {
-		return err
-	}
-	a.count++
-	a.at, a.last = r.Offset+1, f
-	return nil
-}
-
-// file returns the open file that a record belongs to.
-func (a *assembly) file(ctx context.Context, key fileKey, offset int64) *file {
-	if a.last != nil && a.key == key {
-		return a.last
-	}
-	a.key = key
-	if f, ok := a.open[key]; ok {
-		return f
-	}
-	name := a.p.names.Object(a.p.topic.Name, a.p.number, key.encoded, offset)
-	f := a.p.newFile(ctx, a.b.id, name, offset, a.format)
-	a.open[key] = f
-	a.order = append(a.order, f)
-	return f
 }
 
 // flush closes all open files: the log is cut here.
@@ -221,14 +324,18 @@ func (a *assembly) flush() error {
 	}
 	a.b.files = append(a.b.files, a.order...)
 	a.b.skipped = append(a.b.skipped, a.skipped...)
+	a.b.ranges += a.ranges
 	a.b.next = a.at
 	clear(a.open)
-	a.order, a.skipped, a.count, a.last = nil, nil, 0, nil
+	clear(a.schemas)
+	a.order, a.skipped, a.last, a.held, a.ranges = nil, nil, nil, 0, 0
+	a.rotation.Flushed()
 	return nil
 }
 
 func (a *assembly) full() bool {
-	return len(a.b.files) >= planObjects || a.b.buffered >= a.p.sink.MemoryMax || a.p.deps.Now().Sub(a.b.opened) >= planAge
+	return len(a.b.files) >= planObjects || a.b.ranges >= planRanges || a.b.left.dropped || a.b.buffered >= a.p.sink.MemoryMax ||
+		a.p.deps.Now().Sub(a.b.opened) >= planAge
 }
 
 // extend adds an offset to ascending ranges.
@@ -243,13 +350,16 @@ func extend(ranges []Range, offset int64) []Range {
 // write puts the plan into the head, then creates its objects. bucket.ErrLost when another run was first.
 func (p *partition) write(ctx context.Context, b *batch) error {
 	defer b.cancel()
-	plan := Plan{ID: b.id, First: p.frontier, Next: b.next, Codec: p.sink.Codec, Skipped: b.skipped}
+	plan := Plan{ID: b.id, First: p.frontier, Next: b.next, Codec: p.sink.Codec, Skipped: b.skipped, DeadLetters: p.deadLetterPlan(b)}
+	if err := p.ready(ctx, plan.DeadLetters); err != nil {
+		return err
+	}
 	for _, f := range b.files {
 		plan.Objects = append(plan.Objects, f.planned)
 	}
 	step.Reached(ctx, stepPlanning)
 	h := p.head
-	h.Frontier, h.Plan = p.frontier, &plan
+	h.Frontier, h.Plan, h.Skip = p.frontier, &plan, from(h.Skip, plan.Next)
 	if h.TopicID == "" {
 		h.TopicID = topicID(p.topic.ID)
 	}
@@ -258,7 +368,10 @@ func (p *partition) write(ctx context.Context, b *batch) error {
 		return err
 	}
 	step.Reached(ctx, stepPlanned)
-	err = p.createAll(ctx, b.files)
+	p.report(ctx, b)
+	if err = p.createAll(ctx, b.files); err == nil {
+		err = p.send(ctx, plan, b.left.letters)
+	}
 	if errors.Is(err, errGone) {
 		// A streamed object left nothing, and its content is no longer at hand: read it again.
 		err = p.complete(ctx, plan)

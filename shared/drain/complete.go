@@ -28,6 +28,9 @@ func (p *partition) complete(ctx context.Context, plan Plan) error {
 			err = p.recreate(ctx, plan, missing)
 		}
 		if err == nil {
+			err = p.send(ctx, plan, nil)
+		}
+		if err == nil {
 			p.sum.Completed = true
 			step.Reached(ctx, stepCompleted)
 			return nil

@@ -7,19 +7,22 @@
 // changed only by writing it on condition of its generation:
 //
 //	drain/<connector>/<topic>/<partition>.json
-//	{format, connector, topic, topicId, partition, start, frontier, plan, sum}
+//	{format, connector, topic, topicId, partition, start, frontier, skip, plan, sum}
 //
 // All records from start to before the frontier that Kafka still has are archived, or were skipped by a recorded
 // decision. A plan fixes, before any object becomes visible, what is written next: the exact names, offsets, schema ids
 // and the codec of consecutive objects. Data objects are created only under a name that the plan in the head lists, only
-// if they do not exist, and bear the plan's id in their metadata.
+// if they do not exist, and bear the plan's id in their metadata. The plan also records what it leaves out: null values,
+// what cannot be archived and is tolerated, and what a person decided to skip (the head's skip, until a plan passes it).
 //
 // # Steps
 //
 //  1. Read the log's bounds (the end is the last stable offset: read_committed), then the head.
 //  2. No head: genesis. The consumer group must be inactive. Start at its committed offset, else by auto.offset.reset.
-//     Objects that are there already from that offset on are a reason to stop. Create the head if it does not exist,
-//     and begin again whatever the answer.
+//     Objects that Confluent's sink left from that offset on, as its commit may lag, are walked: each must begin at the
+//     first archivable record that is in no object before it, and holds as many as its blocks say; the archive begins
+//     after them. Whatever else is there is a reason to stop. Create the head if it does not exist, and begin again
+//     whatever the answer.
 //  3. Another topic id, or a log that ends before the frontier: stop, the topic was re-created or truncated. A log that
 //     starts after the frontier: retention took records; say so loudly, or stop with auto.offset.reset=none.
 //  4. A plan is there, whoever wrote it: complete it exactly as it says. Configuration, partitioner and clock of this
@@ -30,7 +33,8 @@
 //     the log. A plan holds whole flushes only. Large files stream into uploads that are not finished.
 //  8. Write the head with the plan, on condition of its generation. Lost: another run is ahead; drop everything and
 //     begin again.
-//  9. Create the objects, in any order.
+//  9. Create the objects, in any order; then send what the plan leaves out to the dead-letter topic, if one is named.
+//     Who completes a plan in step 4 sends that again: at least once.
 //  10. All durable: the frontier moves, back to 6.
 //  11. At the end write the head without the plan. Losing this is harmless.
 //
@@ -45,4 +49,11 @@
 //
 // Written: durable. Precondition failed, or unknown: read the object's attributes. With this plan's id: durable. Absent:
 // create it again. With another id, or none: somebody else's object, which is never overwritten; stop the partition.
+//
+// # Proof
+//
+// The tests hold a model of these steps (model_test.go): a program walks through every state that overlapping tasks, lost
+// and late writes, retention, compaction and lost group offsets can lead to, and finds each deliberate fault in it. The
+// calls of real drains, killed and asleep at every change, have to be steps of the model, so that whoever changes their
+// order changes the model too.
 package drain

@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"log/slog"
+	"maps"
+	"regexp"
 	"runtime"
 	"slices"
 	"sync"
@@ -18,16 +21,19 @@ import (
 	"github.com/riftline/riftline/shared/connector"
 	"github.com/riftline/riftline/shared/kafka"
 	"github.com/riftline/riftline/shared/layout"
+	"github.com/riftline/riftline/shared/logging"
 	"github.com/riftline/riftline/shared/step"
 )
 
 // Consumer is what a drain asks of Kafka; see [kafka.Consumer] for the meaning and the errors of each method.
 type Consumer interface {
 	Topics(ctx context.Context, names []string) (map[string]kafka.Topic, error)
+	AllTopics(ctx context.Context) (map[string]kafka.Topic, error)
 	RequireIdle(ctx context.Context) error
 	Committed(ctx context.Context, topic string) (map[int32]int64, error)
 	Commit(ctx context.Context, topic string, topicID [16]byte, partition int32, offset int64) error
 	Bounds(ctx context.Context, topic string) (map[int32]kafka.Bounds, error)
+	Compacted(ctx context.Context, topic string) (bool, error)
 	Read(topic kafka.Topic, partition int32, from, to int64) *kafka.Reader
 }
 
@@ -43,6 +49,7 @@ type Archive interface {
 	URL(name string) string
 	Stat(ctx context.Context, name string) (bucket.Object, error)
 	List(ctx context.Context, prefix, from string) iter.Seq2[bucket.Object, error]
+	NewReader(ctx context.Context, name string) (io.ReadCloser, error)
 	Put(ctx context.Context, name string, data []byte, o bucket.PutOptions) (int64, error)
 	NewWriter(ctx context.Context, name string, o bucket.WriterOptions) *bucket.Writer
 }
@@ -59,6 +66,8 @@ type Deps struct {
 	Heads    Heads
 	Archive  Archive
 	Schemas  Schemas
+	// DeadLetters may be nil for a sink whose records are never skipped to a topic, now or by a plan in flight.
+	DeadLetters DeadLetters
 
 	// Task and Tasks split the topic-partitions: this drain takes number i of their sorted list when i mod Tasks is
 	// Task. Tasks 0 means one task.
@@ -105,13 +114,7 @@ const (
 // The summary is complete in every case, and its Outcome gives the exit code. The error is the one that made the
 // outcome: nil for every outcome whose exit code is 0.
 func Run(ctx context.Context, s connector.Sink, d Deps) (Summary, error) {
-	if d.Now == nil {
-		d.Now = time.Now
-	}
-	if d.Rand == nil {
-		d.Rand = rand.Reader
-	}
-	d.Tasks = max(d.Tasks, 1)
+	d = d.complete()
 	begun := d.Now()
 	sum := Summary{Connector: s.Name, Task: d.Task, Tasks: d.Tasks, Partitions: []PartitionSummary{}}
 	parts, err := begin(ctx, s, d)
@@ -139,12 +142,24 @@ func Run(ctx context.Context, s connector.Sink, d Deps) (Summary, error) {
 	return sum, err
 }
 
+// complete fills in what is not set.
+func (d Deps) complete() Deps {
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	if d.Rand == nil {
+		d.Rand = rand.Reader
+	}
+	d.Tasks = max(d.Tasks, 1)
+	return d
+}
+
 // begin checks the settings and finds the task's partitions with their bounds and committed offsets.
 func begin(ctx context.Context, s connector.Sink, d Deps) ([]*partition, error) {
 	if err := check(s, d); err != nil {
 		return nil, err
 	}
-	topics, err := d.Consumer.Topics(ctx, s.Topics)
+	topics, err := topicsOf(ctx, s, d)
 	if err != nil {
 		return nil, fmt.Errorf("looking for the topics of sink %s: %w", s.Name, err)
 	}
@@ -155,9 +170,14 @@ func begin(ctx context.Context, s connector.Sink, d Deps) ([]*partition, error) 
 	var all []*partition
 	for _, t := range topics {
 		for n := range t.Partitions {
+			partitioner, err := layout.NewPartitioner(s)
+			if err != nil {
+				return nil, fmt.Errorf("%w: %w", errConfiguration, err)
+			}
+			formats.paths, formats.timed = partitioner.Fields(), partitioner.Timed()
 			all = append(all, &partition{
 				sink: s, deps: d, topic: t, number: n, committed: -1,
-				formats: formats, names: layout.NewNames(s), partitioner: layout.NewDefault(n),
+				formats: formats, names: layout.NewNames(s), partitioner: partitioner,
 			})
 		}
 	}
@@ -171,6 +191,29 @@ func begin(ctx context.Context, s connector.Sink, d Deps) ([]*partition, error) 
 		}
 	}
 	return ours, locate(ctx, d, ours)
+}
+
+// topicsOf finds the topics of a sink: those that it names, or those whose names match, Kafka's own left out. A pattern
+// that no topic matches is no error, since topics may come; it is said.
+func topicsOf(ctx context.Context, s connector.Sink, d Deps) (map[string]kafka.Topic, error) {
+	if s.TopicsRegex == "" {
+		return d.Consumer.Topics(ctx, s.Topics)
+	}
+	// Java's Pattern.matches is about the whole text.
+	pattern, err := regexp.Compile("^(?:" + s.TopicsRegex + ")$")
+	if err != nil {
+		return nil, fmt.Errorf("%w: topics.regex: %w", errConfiguration, err)
+	}
+	topics, err := d.Consumer.AllTopics(ctx)
+	if err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(topics, func(name string, _ kafka.Topic) bool { return !pattern.MatchString(name) })
+	if len(topics) == 0 {
+		logging.From(ctx).WarnContext(ctx, "no topic matches topics.regex; there is nothing to drain",
+			slog.String("connector", s.Name), slog.String("topics_regex", s.TopicsRegex))
+	}
+	return topics, nil
 }
 
 func check(s connector.Sink, d Deps) error {

@@ -62,8 +62,8 @@ func TestEveryPartitionIsDrained(t *testing.T) {
 	w.verify()
 }
 
-// TestTasksSplitThePartitions covers also task counts that change while tasks overlap: a partition is in two of them.
-func TestTasksSplitThePartitions(t *testing.T) {
+// TestFault32TaskCountsOverlap covers also task counts that change while tasks overlap: a partition is in two of them.
+func TestFault32TaskCountsOverlap(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 5)
 	for p := range int32(5) {
@@ -157,7 +157,7 @@ func TestNullValuesThatAreIgnoredAreRecorded(t *testing.T) {
 	w.verify()
 }
 
-func TestMarkersAbortedTransactionsAndNoPhantomLag(t *testing.T) {
+func TestFault33OnlyMarkersLeaveNoPhantomLag(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	w.transaction(0, 2, true)
@@ -183,7 +183,7 @@ func TestMarkersAbortedTransactionsAndNoPhantomLag(t *testing.T) {
 	w.verify()
 }
 
-func TestAnOpenTransactionIsTheEnd(t *testing.T) {
+func TestFault27OpenTransactionAtTheEnd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, 1, 1)
@@ -201,7 +201,7 @@ func TestAnOpenTransactionIsTheEnd(t *testing.T) {
 	w.verify()
 }
 
-func TestUnfinishedFileWaitsForTheNextRun(t *testing.T) {
+func TestFault28TailWaitsForTheNextRun(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	w.sink.FlushOnDrainEnd = false
@@ -298,8 +298,8 @@ func TestMetadataOfObjects(t *testing.T) {
 	}
 }
 
-// TestRecordsAppendedDuringTheDrain: the end is the one seen at the start.
-func TestRecordsAppendedDuringTheDrain(t *testing.T) {
+// TestFault27RecordsAppendedDuringTheDrain: the end is the one seen at the start.
+func TestFault27RecordsAppendedDuringTheDrain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 4)...)

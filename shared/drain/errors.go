@@ -26,6 +26,15 @@ func (p *partition) stop(format string, args ...any) error {
 	return &StopError{Topic: p.topic.Name, Partition: p.number, Reason: fmt.Sprintf(format, args...)}
 }
 
+// command is the command line that goes on after a stop.
+func (p *partition) command(verb string, args ...string) string {
+	line := fmt.Sprintf("`riftline offsets %s %s %s/%d", verb, p.sink.Name, p.topic.Name, p.number)
+	for _, a := range args {
+		line += " " + a
+	}
+	return line + "`"
+}
+
 // How a partition's drain ended before its end; nothing failed.
 var (
 	errAhead       = errors.New("another run is ahead")
@@ -58,6 +67,9 @@ func outcomeOf(err error) Outcome {
 		return Failed
 	}
 }
+
+// OutcomeOf is the outcome that an error of this package makes, and so the exit code.
+func OutcomeOf(err error) Outcome { return outcomeOf(err) }
 
 // severity orders the outcomes from the best to the worst.
 func severity(o Outcome) int {

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-
 	"github.com/riftline/riftline/shared/bucket"
 	"github.com/riftline/riftline/shared/connector"
 	"github.com/riftline/riftline/shared/local/gcs"
@@ -95,8 +93,8 @@ func TestKilledEverywhereThenReconfigured(t *testing.T) {
 	}
 }
 
-// TestNullPolicyChangesBetweenTheRuns: a drain that stops at a null value is killed; then null values are ignored.
-func TestNullPolicyChangesBetweenTheRuns(t *testing.T) {
+// TestFault05NullPolicyChangedBetweenKillAndReplay: a drain that stops at a null value is killed; then null values are ignored.
+func TestFault05NullPolicyChangedBetweenKillAndReplay(t *testing.T) {
 	t.Parallel()
 	killedEverywhere(t, 1, func(w *world) { w.produce(0, 1, 1, 0, 1, 1, 0, 1) }, func(w *world) connector.Sink {
 		s := w.sink
@@ -105,8 +103,8 @@ func TestNullPolicyChangesBetweenTheRuns(t *testing.T) {
 	}, (*world).verify)
 }
 
-// TestPlanIsCompletedAsItSays: names, codec and offsets are the plan's, whatever the configuration is now.
-func TestPlanIsCompletedAsItSays(t *testing.T) {
+// TestFault10TopicsDirChangedWithAPlanInFlight: names, codec and offsets are the plan's, whatever the configuration is now.
+func TestFault10TopicsDirChangedWithAPlanInFlight(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 7)...)
@@ -145,8 +143,8 @@ func TestAPlanOfACodecThatIsNotBuilt(t *testing.T) {
 	wantText(t, w.drain(Stopped).Partitions[0].Stopped, "codec")
 }
 
-// TestAnySubsetOfAPlansObjects: objects are created in any order, so any subset may be there.
-func TestAnySubsetOfAPlansObjects(t *testing.T) {
+// TestFault29ParallelUploadsKilledAfterAnySubset: objects are created in any order, so any subset may be there.
+func TestFault29ParallelUploadsKilledAfterAnySubset(t *testing.T) {
 	t.Parallel()
 	for subset := range 8 {
 		t.Run(fmt.Sprintf("%03b", subset), func(t *testing.T) {
@@ -346,121 +344,166 @@ func (w *world) inserts(name string, fault func(n int) gcs.Fault) {
 	})
 }
 
-func TestAnswersAreLost(t *testing.T) {
-	t.Parallel()
-	for _, name := range []string{stateBucket, archiveBucket} {
-		for at := 1; at <= 3; at++ {
-			for kind, fault := range map[string]gcs.Fault{
-				"applied, connection dropped":     {Drop: true},
-				"applied, answered 503":           {After: http.StatusServiceUnavailable},
-				"not applied, connection dropped": {DropBefore: true},
-				"not applied, answered 503":       {Before: http.StatusServiceUnavailable},
-				"applied, answered 412":           {After: http.StatusPreconditionFailed},
-				"applied, answered 429":           {After: http.StatusTooManyRequests},
-				"not applied, answered 429":       {Before: http.StatusTooManyRequests},
-			} {
-				t.Run(fmt.Sprintf("write %d to %s, %s", at, name, kind), func(t *testing.T) {
-					t.Parallel()
-					w := newWorld(t, 1)
-					w.produce(0, repeat(1, 8)...)
-					w.inserts(name, func(n int) gcs.Fault {
-						if n == at {
-							return fault
-						}
-						return gcs.Fault{}
-					})
-					sum := w.drain(Drained)
-					if sum.Records != 8 && !strings.Contains(kind, "412") {
-						t.Fatalf("%+v", sum)
-					}
-					w.verify()
-					if h := w.head(0); h.Frontier != 8 || h.Plan != nil {
-						t.Fatalf("%+v", h)
-					}
-				})
-			}
-		}
-	}
+// lostAnswers are what can become of a write whose outcome its client does not learn.
+var lostAnswers = map[string]gcs.Fault{
+	"applied, connection dropped":     {Drop: true},
+	"applied, answered 503":           {After: http.StatusServiceUnavailable},
+	"not applied, connection dropped": {DropBefore: true},
+	"not applied, answered 503":       {Before: http.StatusServiceUnavailable},
+	"applied, answered 429":           {After: http.StatusTooManyRequests},
+	"not applied, answered 429":       {Before: http.StatusTooManyRequests},
 }
 
-// TestAWriteLandsLate: a request hangs in the network; the client gives it up, and it is applied long after.
-func TestAWriteLandsLate(t *testing.T) {
-	t.Parallel()
-	for _, name := range []string{stateBucket, archiveBucket} {
-		for at := 1; at <= 3; at++ {
-			t.Run(fmt.Sprintf("write %d to %s", at, name), func(t *testing.T) {
+// eachWriteFails lets each of the first three writes to a bucket fail in each way; the drain must not notice.
+func eachWriteFails(t *testing.T, bucket string, faults map[string]gcs.Fault) {
+	t.Helper()
+	for at := 1; at <= 3; at++ {
+		for kind, fault := range faults {
+			t.Run(fmt.Sprintf("write %d, %s", at, kind), func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, 1)
-				w.state = w.state.With(bucket.Timeouts{Put: 500 * time.Millisecond})
-				w.archive = w.archive.With(bucket.Timeouts{Put: 500 * time.Millisecond})
 				w.produce(0, repeat(1, 8)...)
-				land := make(chan struct{})
-				w.inserts(name, func(n int) gcs.Fault {
+				w.inserts(bucket, func(n int) gcs.Fault {
 					if n == at {
-						return gcs.Fault{Until: land}
+						return fault
 					}
 					return gcs.Fault{}
 				})
-				w.drain(Drained)
-				w.produce(0, repeat(1, 4)...)
-				s := w.sink
-				s.FlushSize, s.TopicsDir = 2, "elsewhere"
-				w.drainWith(s, w.deps(), Drained)
-				before := len(w.names())
-				close(land)
-				w.produce(0, 1)
-				w.drain(Drained)
-				if n := len(w.names()); n != before+1 {
-					t.Fatalf("%d objects, want %d", n, before+1)
+				sum := w.drain(Drained)
+				if sum.Records != 8 && fault.After != http.StatusPreconditionFailed {
+					t.Fatalf("%+v", sum)
 				}
 				w.verify()
+				if h := w.head(0); h.Frontier != 8 || h.Plan != nil {
+					t.Fatalf("%+v", h)
+				}
 			})
 		}
 	}
 }
 
-func TestHeadIsThrottled(t *testing.T) {
+func TestFault14HeadWriteAppliedAnswerLost(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	w.produce(0, repeat(1, 4)...)
-	w.drain(Drained)
-	w.produce(0, repeat(1, 4)...)
-	w.inserts(stateBucket, func(n int) gcs.Fault {
-		if n <= 3 {
-			return gcs.Fault{Before: http.StatusTooManyRequests}
-		}
-		return gcs.Fault{}
-	})
-	w.drain(Drained)
-	w.verify()
+	eachWriteFails(t, stateBucket, lostAnswers)
 }
 
-// TestHeadIsThrottledAndACompetitorWins: the 429 hides that another run was first.
-func TestHeadIsThrottledAndACompetitorWins(t *testing.T) {
+func TestFault17CreateAppliedAnswerLost(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	w.produce(0, repeat(1, 4)...)
-	w.drain(Drained)
-	w.produce(0, repeat(1, 4)...)
-	d := w.deps()
-	d.Heads = &hookedHeads{Heads: d.Heads, before: func(n int) {
-		if n > 1 {
-			return
-		}
-		s := w.sink
-		s.FlushSize = 2
-		w.drainWith(s, w.deps(), Drained)
-		w.inserts(stateBucket, func(n int) gcs.Fault {
-			if n == 1 {
-				return gcs.Fault{Before: http.StatusTooManyRequests}
-			}
-			return gcs.Fault{}
+	eachWriteFails(t, archiveBucket, lostAnswers)
+}
+
+// TestFault18RetryTurnsSuccessInto412: a client that repeats a write whose answer was lost is told that there is one.
+func TestFault18RetryTurnsSuccessInto412(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{stateBucket, archiveBucket} {
+		t.Run(name, func(t *testing.T) {
+			eachWriteFails(t, name, map[string]gcs.Fault{"applied, answered 412": {After: http.StatusPreconditionFailed}})
 		})
-	}}
-	if sum := w.drainAny(w.sink, d); sum.Outcome.ExitCode() != 0 || sum.Records != 0 {
-		t.Fatalf("%+v", sum)
 	}
-	w.verify()
+}
+
+// eachWriteLandsLate lets each of the first three writes to a bucket hang in the network: the client gives it up, and it
+// is applied after two more drains.
+func eachWriteLandsLate(t *testing.T, name string) {
+	t.Helper()
+	for at := 1; at <= 3; at++ {
+		t.Run(fmt.Sprintf("write %d", at), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1)
+			w.state = w.state.With(bucket.Timeouts{Put: 500 * time.Millisecond})
+			w.archive = w.archive.With(bucket.Timeouts{Put: 500 * time.Millisecond})
+			w.produce(0, repeat(1, 8)...)
+			land := make(chan struct{})
+			w.inserts(name, func(n int) gcs.Fault {
+				if n == at {
+					return gcs.Fault{Until: land}
+				}
+				return gcs.Fault{}
+			})
+			w.drain(Drained)
+			w.produce(0, repeat(1, 4)...)
+			s := w.sink
+			s.FlushSize, s.TopicsDir = 2, "elsewhere"
+			w.drainWith(s, w.deps(), Drained)
+			before := len(w.names())
+			close(land)
+			w.produce(0, 1)
+			w.drain(Drained)
+			if n := len(w.names()); n != before+1 {
+				t.Fatalf("%d objects, want %d", n, before+1)
+			}
+			w.verify()
+		})
+	}
+}
+
+// TestFault15HeadWriteLandsLate: the task has read the head again by then, found it as it was, and repeated the write.
+func TestFault15HeadWriteLandsLate(t *testing.T) {
+	t.Parallel()
+	eachWriteLandsLate(t, stateBucket)
+}
+
+// TestFault17CreateLandsAfterThePlanIsGone: the name belongs to these records for ever.
+func TestFault17CreateLandsAfterThePlanIsGone(t *testing.T) {
+	t.Parallel()
+	eachWriteLandsLate(t, archiveBucket)
+}
+
+// TestFault16HeadWriteThrottledTenTimes also hides in a 429 that another run was first.
+func TestFault16HeadWriteThrottledTenTimes(t *testing.T) {
+	t.Parallel()
+	const times = 10
+	for name, competitor := range map[string]bool{"alone": false, "with a competitor": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1)
+			w.produce(0, repeat(1, 4)...)
+			w.drain(Drained)
+			w.produce(0, repeat(1, 4)...)
+			var waits []time.Duration
+			var throttled atomic.Int64
+			d := w.deps()
+			heads := w.state.Waiting(func(_ context.Context, d time.Duration) error {
+				waits = append(waits, d)
+				return nil
+			})
+			d.Heads = &hookedHeads{Heads: heads, before: func(n int) {
+				if n > 1 {
+					return
+				}
+				w.inserts(stateBucket, func(n int) gcs.Fault {
+					if competitor && n == times/2 {
+						// Between two attempts another run drains everything.
+						w.server.Intercept(nil)
+						s := w.sink
+						s.FlushSize = 2
+						w.drainWith(s, w.deps(), Drained)
+					}
+					if n > times {
+						return gcs.Fault{}
+					}
+					throttled.Add(1)
+					return gcs.Fault{Before: http.StatusTooManyRequests}
+				})
+			}}
+			sum := w.drainAny(w.sink, d)
+			w.server.Intercept(nil)
+			want, records := times, int64(4)
+			if competitor {
+				want, records = times/2, 0
+			}
+			if sum.Outcome.ExitCode() != 0 || sum.Records != records || int(throttled.Load()) != want {
+				t.Fatalf("throttled %d times: %+v", throttled.Load(), sum)
+			}
+			for _, wait := range waits {
+				if wait < time.Second {
+					t.Fatalf("after a 429 the head is written again after %v", wait)
+				}
+			}
+			w.drain(NothingNew)
+			w.verify()
+		})
+	}
 }
 
 func TestOtherRunsAreAlwaysFirst(t *testing.T) {
@@ -483,8 +526,8 @@ func TestOtherRunsAreAlwaysFirst(t *testing.T) {
 	w.verify()
 }
 
-// TestTwoRunsRaceAtGenesis with different committed offsets: the first start counts for both.
-func TestTwoRunsRaceAtGenesis(t *testing.T) {
+// TestFault23TwoTasksRaceGenesis with different committed offsets: the first start counts for both.
+func TestFault23TwoTasksRaceGenesis(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 8)...)
@@ -563,32 +606,6 @@ func TestRetention(t *testing.T) {
 		w.wantNames(object(0, 3))
 		w.verify()
 	})
-	t.Run("of half an object that a zombie still holds", func(t *testing.T) {
-		w := newWorld(t, 1)
-		w.produce(0, repeat(1, 3)...)
-		z := newZombie()
-		d := w.deps()
-		d.Archive = &hookedArchive{Archive: d.Archive, before: func(int) { z.sleep() }}
-		z.run(w, w.sink, d)
-		w.deleteRecords(2)
-		w.drain(Drained)
-		w.wantRecords(object(0, 0), 3)
-		z.wake(w)
-		w.wantRecords(object(0, 0), 3)
-		w.verify()
-	})
-	t.Run("with the committed offset lost as well", func(t *testing.T) {
-		w := newWorld(t, 1)
-		w.produce(0, repeat(1, 6)...)
-		d, _ := mortal(w.deps(), 4)
-		w.drainAny(w.sink, d)
-		if _, err := w.admin.DeleteGroup(w.ctx, w.sink.Group()); err != nil {
-			t.Log(err)
-		}
-		w.deleteRecords(2)
-		w.drain(Drained)
-		w.verify()
-	})
 	t.Run("while the partition is read", func(t *testing.T) {
 		w := newWorld(t, 1)
 		w.sink.MemoryMax = 1 // a plan for each file
@@ -617,8 +634,8 @@ func (w *world) deleteRecords(before int64) {
 	}
 }
 
-// TestCommittedOffsetsAreACache: neither an older nor a newer one moves the archive.
-func TestCommittedOffsetsAreACache(t *testing.T) {
+// TestFault22CommittedOffsetsMovedByOthers: neither an older nor a newer one moves the archive.
+func TestFault22CommittedOffsetsMovedByOthers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 6)...)
@@ -656,7 +673,7 @@ func TestTakeOver(t *testing.T) {
 		confluent(w, 0)
 		confluent(w, 3)
 		w.commit(0, 3)
-		wantText(t, w.drain(Stopped).Partitions[0].Stopped, object(0, 3), "--reset-offsets")
+		wantText(t, w.drain(Stopped).Partitions[0].Stopped, object(0, 3), "riftline offsets set gcs-sink challenger/0")
 		if n := len(w.server.Objects(stateBucket, "")); n != 0 {
 			t.Fatalf("%d heads", n)
 		}
@@ -729,7 +746,7 @@ func TestListingFails(t *testing.T) {
 	}
 }
 
-func TestLargeObjectsStream(t *testing.T) {
+func TestFault30StreamedObjectIsLargerThanAPart(t *testing.T) {
 	t.Parallel()
 	pad := strings.Repeat("x", 100_000)
 	fill := func(w *world) {
@@ -855,24 +872,16 @@ func TestBucketIsMissing(t *testing.T) {
 	wantText(t, sum.Error, "nobody")
 }
 
-// TestCompaction takes records away, among them the first of a file that is planned, behind a transaction's marker.
-func TestCompaction(t *testing.T) {
+// TestFault04MarkerAndCompactionOfTheNextFilesFirstRecord takes records away, among them the first of a file that is planned, behind a transaction's marker.
+func TestFault04MarkerAndCompactionOfTheNextFilesFirstRecord(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	compact, small := "compact", "1"
-	if _, err := w.admin.AlterTopicConfigs(w.ctx, []kadm.AlterConfig{
-		{Op: kadm.SetConfig, Name: "cleanup.policy", Value: &compact}, {Op: kadm.SetConfig, Name: "segment.bytes", Value: &small},
-	}, topicName); err != nil {
-		t.Fatal(err)
-	}
+	w.compacted()
 	w.transaction(0, 2, true) // offsets 0, 1 and a marker at 2
 	w.drain(Drained)
-	first := w.record(0, 1, "pad")
-	w.send(first)                 // 3
+	w.keyed("a")                  // 3
 	w.produce(0, repeat(1, 3)...) // 4 to 6
-	second := w.record(0, 1, "pad")
-	second.Key = first.Key
-	w.send(second)                // 7, which takes 3 away
+	w.keyed("a")                  // 7, which takes 3 away
 	w.produce(0, repeat(1, 3)...) // 8 to 10
 	d, _ := mortal(w.deps(), 1)
 	w.drainAny(w.sink, d)

@@ -34,6 +34,9 @@ const (
 	uploads = 16
 	// creates is how often a create is tried before it is left to the next drain.
 	creates = 8
+	// streams is how many objects may be uploaded in parts at a time, each with a buffer of its own, before
+	// riftline.memory.max.bytes calls for a flush.
+	streams = 4
 	// minStream keeps a small gcs.part.size or riftline.memory.max.bytes from streaming every object.
 	minStream = 256 << 10
 )
@@ -61,7 +64,7 @@ func (p *partition) newFile(ctx context.Context, plan, name string, first int64,
 	f := &file{
 		p: p, plan: plan,
 		planned: PlannedObject{Name: name, First: first, Last: first, SchemaID: t.id},
-		limit:   max(int(min(int64(p.sink.PartSize), p.sink.MemoryMax)), minStream),
+		limit:   max(int(min(int64(p.sink.PartSize), p.sink.MemoryMax/streams)), minStream),
 	}
 	f.avro = t.files.NewWriter(f, avrofile.SyncOf(p.topic.Name, p.number, first))
 	f.begin = func() *bucket.Writer {
@@ -110,6 +113,18 @@ func (f *file) Write(b []byte) (int, error) {
 		return n, fmt.Errorf("uploading: %w", err)
 	}
 	return n, nil
+}
+
+// fileCost is what an open file holds besides its bytes.
+const fileCost = 2 << 10
+
+// held is how many bytes the file holds in memory.
+func (f *file) held() int64 {
+	n := fileCost + len(f.data) + f.avro.Buffered()
+	if f.stream != nil {
+		n += f.limit
+	}
+	return int64(n)
 }
 
 // close ends the container file. The object is not visible yet.
@@ -238,8 +253,9 @@ func (p *partition) exists(ctx context.Context, name, plan string) (bool, error)
 	if other := o.Metadata[metaPlan]; other != "" {
 		by = "it is of plan " + other
 	}
-	return false, p.stop("%s exists and is not of this drain's plan %s (%s); it was not overwritten. Find out who wrote it, move it away, and drain again",
-		p.deps.Archive.URL(name), p.owner(plan), by)
+	return false, p.stop("%s exists and is not of this drain's plan %s (%s); it was not overwritten. Find out who wrote it; move it away (gcloud storage mv) and go on with "+
+		"`riftline drain %s`, or, if another sink has archived these records, say where to go on with %s; after a re-created topic, set another topics.dir",
+		p.deps.Archive.URL(name), p.owner(plan), by, p.sink.Name, p.command("set", "OFFSET", "--abandon-plan"))
 }
 
 func (p *partition) count(f *file) {

@@ -20,19 +20,16 @@ func (p *partition) genesis(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.nothingThere(ctx, start); err != nil {
-		// They may be those of a run that created the head since it was looked for.
+	start, err = p.takeOver(ctx, start)
+	if err != nil {
+		// What was found may be that of a run which created the head since it was looked for.
 		if found, again := p.load(ctx); again != nil || !found {
 			return errors.Join(err, again)
 		}
 		return nil
 	}
 	step.Reached(ctx, stepGenesis)
-	h := Head{
-		Connector: p.sink.Name, Topic: p.topic.Name, TopicID: topicID(p.topic.ID), Partition: p.number,
-		Start: start, Frontier: start,
-	}
-	err = p.save(ctx, h, 0, func(Head) bool { return false })
+	err = p.save(ctx, p.newHead(start), 0, func(Head) bool { return false })
 	if err != nil && !errors.Is(err, bucket.ErrLost) {
 		return err
 	}
@@ -41,14 +38,22 @@ func (p *partition) genesis(ctx context.Context) error {
 	return nil
 }
 
-// start is where the archive begins: the group's offset, so that a pipeline of Kafka Connect is taken over where it
-// stopped, else by auto.offset.reset.
+// newHead is the head of an archive that begins at an offset.
+func (p *partition) newHead(start int64) Head {
+	return Head{
+		Connector: p.sink.Name, Topic: p.topic.Name, TopicID: topicID(p.topic.ID), Partition: p.number,
+		Start: start, Frontier: start,
+	}
+}
+
+// start is where the archive begins unless objects are there: the group's offset, so that a pipeline of Kafka Connect is
+// taken over where it stopped, else by auto.offset.reset.
 func (p *partition) start(ctx context.Context) (int64, error) {
 	if p.committed < 0 {
 		switch p.sink.OffsetReset {
 		case "none":
-			return 0, p.stop("group %s has no committed offset and auto.offset.reset is none: set it to earliest or latest, or commit an offset with "+
-				"kafka-consumer-groups.sh --group %s --topic %s:%d --reset-offsets --to-offset N --execute", p.sink.Group(), p.sink.Group(), p.topic.Name, p.number)
+			return 0, p.stop("group %s has no committed offset and auto.offset.reset is none: set it to earliest or latest, or say where to begin with %s",
+				p.sink.Group(), p.command("set", "OFFSET"))
 		case "latest":
 			return p.bounds.StableEnd, nil
 		default:
@@ -61,54 +66,73 @@ func (p *partition) start(ctx context.Context) (int64, error) {
 		}
 	}
 	if p.committed > p.bounds.StableEnd {
-		return 0, p.stop("group %s has committed offset %d, but the log ends at %d: the topic was re-created. Commit an offset that exists with "+
-			"kafka-consumer-groups.sh --group %s --topic %s:%d --reset-offsets --to-offset N --execute",
-			p.sink.Group(), p.committed, p.bounds.StableEnd, p.sink.Group(), p.topic.Name, p.number)
+		return 0, p.stop("group %s has committed offset %d, but the log ends at %d: the topic was re-created. Say where to begin with %s",
+			p.sink.Group(), p.committed, p.bounds.StableEnd, p.command("set", "OFFSET"))
 	}
 	return p.committed, nil
 }
 
-// nothingThere makes sure that no object of this topic-partition holds records from offset start on. With no committed
-// offset that means no object at all.
-func (p *partition) nothingThere(ctx context.Context, start int64) error {
+// takeOver returns where the archive begins when the objects that are there are taken into account: after the records of
+// those that Confluent's sink left from offset start on, as its commit may lag behind them. Whatever leaves a doubt about
+// which records they hold is a *StopError.
+func (p *partition) takeOver(ctx context.Context, start int64) (int64, error) {
 	from := start
 	if p.committed < 0 {
+		// It is not known where the other sink stopped.
 		from = 0
 	}
-	var count, last int64
-	var example bucket.Object
-	ours := false
-	for o, err := range p.deps.Archive.List(ctx, p.names.TopicPrefix(p.topic.Name), "") {
-		if err != nil {
-			return fmt.Errorf("listing the objects of topic %s: %w", p.topic.Name, err)
+	before, after, err := p.inventory(ctx, from)
+	switch {
+	case err != nil:
+		return 0, err
+	case len(after) > 0:
+		if err := p.understood(start, after); err != nil {
+			return 0, err
 		}
-		name, ok := p.names.Parse(p.topic.Name, o.Name)
-		if !ok || name.Partition != p.number || name.First < from {
+	case before == nil || p.committed < 0:
+		return start, nil
+	}
+	if before != nil && p.committed >= 0 {
+		if err := p.endsBy(ctx, *before, start); err != nil {
+			return 0, err
+		}
+	}
+	if len(after) == 0 {
+		return start, nil
+	}
+	next, err := p.walk(ctx, start, after)
+	if err != nil {
+		return 0, err
+	}
+	p.log(ctx).InfoContext(ctx, "the committed offset lagged behind the objects that are there; going on after them",
+		slog.Int64("committed", start), slog.Int("objects", len(after)), slog.Int64("start", next))
+	return next, nil
+}
+
+// understood makes sure that objects are of Confluent's sink, in a layout in which their names follow the log.
+func (p *partition) understood(start int64, found []present) error {
+	last := found[len(found)-1].First
+	for _, o := range found {
+		if o.Metadata[metaPlan] == "" {
 			continue
 		}
-		if count == 0 || (o.Metadata[metaPlan] != "" && !ours) {
-			example = o
-		}
-		ours = ours || o.Metadata[metaPlan] != ""
-		last = max(last, name.First)
-		count++
-	}
-	url := p.deps.Archive.URL(example.Name)
-	switch {
-	case count == 0:
-		return nil
-	case ours:
 		return p.stop("there is no head %s, but %d objects from offset %d on are there, written by riftline (%s, plan %s): the head was removed, or RIFTLINE_STATE "+
-			"or the connector's name was changed. Put the head, or the old setting, back, or archive into another topics.dir; nothing was written",
-			p.deps.Heads.URL(HeadName(p.sink.Name, p.topic.Name, p.number)), count, from, url, example.Metadata[metaPlan])
-	case p.committed < 0:
-		return p.stop("%d objects of another sink are there (%s), but group %s has no committed offset, so it is not known which records they hold. "+
-			"If they end before offset N: kafka-consumer-groups.sh --group %s --topic %s:%d --reset-offsets --to-offset N --execute; "+
-			"else archive into another topics.dir; nothing was written", count, url, p.sink.Group(), p.sink.Group(), p.topic.Name, p.number)
-	default:
-		return p.stop("%d objects of another sink are there beyond the committed offset %d of group %s (%s; the last one starts at offset %d): their records would be archived twice. "+
-			"Find the last offset L that they hold, then kafka-consumer-groups.sh --group %s --topic %s:%d --reset-offsets --to-offset L+1 --execute; "+
-			"or archive into another topics.dir; nothing was written",
-			count, start, p.sink.Group(), url, last, p.sink.Group(), p.topic.Name, p.number)
+			"or the connector's name was changed. Put the head, or the old setting, back. If that cannot be: when you know that they hold all records before an offset "+
+			"and none after it, go on there with %s. Nothing was written",
+			p.deps.Heads.URL(p.headName()), len(found), found[0].First, p.deps.Archive.URL(o.Name), o.Metadata[metaPlan], p.command("set", "OFFSET"))
 	}
+	if p.committed < 0 {
+		return p.stop("%d objects of another sink are there (%s; the last one starts at offset %d), but group %s has no committed offset, so it is not known where that sink began and stopped. "+
+			"If they hold all records before an offset and none after it, go on there with %s; else archive into another topics.dir. Nothing was written",
+			len(found), p.deps.Archive.URL(found[0].Name), last, p.sink.Group(), p.command("set", "OFFSET"))
+	}
+	for _, o := range found {
+		if o.Encoded == p.defaultEncoded() && o.Extension == p.names.Extension {
+			continue
+		}
+		return p.stop("%d objects of another sink are there beyond the committed offset %d of group %s, and %s is not of the default layout, so their names do not say which records they hold. "+
+			"If they hold all records before an offset and none after it, go on there with %s; else archive into another topics.dir. Nothing was written",
+			len(found), start, p.sink.Group(), p.deps.Archive.URL(o.Name), p.command("set", "OFFSET"))
+	}
+	return nil
 }

@@ -14,8 +14,9 @@ import (
 	"github.com/riftline/riftline/shared/bucket"
 )
 
-// headFormat is the version of the head that this build writes. It reads it and the one before; there is none before.
-const headFormat = 1
+// headFormat is the newest version of the head that this build reads and writes. Version 2 adds what version 1 has no
+// place for, skip and deadLetters; a head without them is written as version 1, which an earlier build reads.
+const headFormat = 2
 
 // Head is a topic-partition's position and the plan in flight, as they are stored.
 type Head struct {
@@ -30,6 +31,9 @@ type Head struct {
 	Start int64 `json:"start"`
 	// Frontier is the offset before which all is archived.
 	Frontier int64 `json:"frontier"`
+	// Skip are offsets from the frontier on that a person has decided to leave out (since version 2). The plan that passes
+	// them records them in its Skipped, and takes them out here.
+	Skip []Range `json:"skip,omitempty"`
 	// Plan is nil when nothing is in flight.
 	Plan *Plan `json:"plan"`
 	// Sum is the CRC-32C (hexadecimal) of this object's JSON without it.
@@ -45,8 +49,10 @@ type Plan struct {
 	// Codec is the Avro codec of the objects.
 	Codec string `json:"codec"`
 	// Skipped are records that no object holds, by policy.
-	Skipped []Range         `json:"skipped,omitempty"`
-	Objects []PlannedObject `json:"objects"`
+	Skipped []Range `json:"skipped,omitempty"`
+	// DeadLetters are those of Skipped that go to a dead-letter topic, nil for none (since version 2).
+	DeadLetters *DeadLetterPlan `json:"deadLetters,omitempty"`
+	Objects     []PlannedObject `json:"objects"`
 }
 
 // PlannedObject is one object of a plan.
@@ -77,7 +83,9 @@ func HeadName(connector, topic string, partition int32) string {
 
 // Marshal returns the head as it is stored, with its sum.
 func (h Head) Marshal() ([]byte, error) {
-	h.Format = headFormat
+	if h.Format = 1; len(h.Skip) > 0 || h.Plan != nil && h.Plan.DeadLetters != nil {
+		h.Format = 2
+	}
 	sum, err := h.sum()
 	if err != nil {
 		return nil, err
@@ -140,9 +148,15 @@ func (h Head) check() error {
 	if h.Start < 0 || h.Frontier < h.Start {
 		return fmt.Errorf("frontier %d, start %d", h.Frontier, h.Start)
 	}
+	if !ascending(h.Skip) {
+		return errors.New("the offsets to skip are out of order")
+	}
 	p := h.Plan
 	if p == nil {
 		return nil
+	}
+	if d := p.DeadLetters; d != nil && (d.Topic == "" || len(d.Offsets) == 0 || !ascending(d.Offsets) || d.Offsets[0][0] < p.First || d.Offsets[len(d.Offsets)-1][1] >= p.Next) {
+		return fmt.Errorf("the plan's dead letters do not fit [%d,%d)", p.First, p.Next)
 	}
 	if p.ID == "" || p.First != h.Frontier || p.Next <= p.First {
 		return fmt.Errorf("a plan %q of [%d,%d) at frontier %d", p.ID, p.First, p.Next, h.Frontier)
@@ -152,13 +166,21 @@ func (h Head) check() error {
 			o.First < p.First || o.Last >= p.Next {
 			return fmt.Errorf("the plan's object %q does not fit [%d,%d)", o.Name, p.First, p.Next)
 		}
-		for i, r := range o.Offsets {
-			if r[1] < r[0] || (i > 0 && r[0] <= o.Offsets[i-1][1]) {
-				return fmt.Errorf("the plan's object %q has offsets out of order", o.Name)
-			}
+		if !ascending(o.Offsets) {
+			return fmt.Errorf("the plan's object %q has offsets out of order", o.Name)
 		}
 	}
 	return nil
+}
+
+// ascending says whether ranges are what they should be: each of an offset at least, in order, apart.
+func ascending(ranges []Range) bool {
+	for i, r := range ranges {
+		if r[1] < r[0] || (i > 0 && r[0] <= ranges[i-1][1]) {
+			return false
+		}
+	}
+	return true
 }
 
 // topicID is a topic id as Kafka's tools print it.
@@ -182,10 +204,11 @@ func (p *partition) load(ctx context.Context) (bool, error) {
 	}
 	h, err := ParseHead(o.Data)
 	if err != nil {
-		return false, p.stop("the head %s cannot be used: %v", url, err)
+		return false, p.stop("the head %s cannot be used: %v. Put its last good version back (gcloud storage restore), then `riftline drain %s`", url, err, p.sink.Name)
 	}
 	if h.Connector != p.sink.Name || h.Topic != p.topic.Name || h.Partition != p.number {
-		return false, p.stop("the head %s is that of connector %s, %s/%d: it was copied there; nothing was written", url, h.Connector, h.Topic, h.Partition)
+		return false, p.stop("the head %s is that of connector %s, %s/%d: it was copied there. Put the right one back (gcloud storage restore), then `riftline drain %s`; nothing was written",
+			url, h.Connector, h.Topic, h.Partition, p.sink.Name)
 	}
 	p.head, p.generation = h, o.Generation
 	return true, nil

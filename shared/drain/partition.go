@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 
 	"github.com/riftline/riftline/shared/bucket"
@@ -115,7 +116,8 @@ func (p *partition) sameTopic(ctx context.Context) error {
 	id := topicID(p.topic.ID)
 	if p.head.TopicID != "" && id != "" && p.head.TopicID != id {
 		return p.stop("the topic was deleted and created again (its id is %s, the head's %s): the records of both would get the same object names. "+
-			"Nothing was written. Archive the new topic through a sink with another name and another topics.dir", id, p.head.TopicID)
+			"Nothing was written. Set another topics.dir, then begin with the new topic by %s; or archive it through a sink with another name and another topics.dir",
+			id, p.head.TopicID, p.command("reset"))
 	}
 	need := p.head.Frontier
 	if p.head.Plan != nil {
@@ -130,7 +132,8 @@ func (p *partition) sameTopic(ctx context.Context) error {
 	}
 	if p.bounds.StableEnd < need {
 		return p.stop("the log ends at offset %d, but all before %d is archived: the topic was truncated (or restored from a copy). "+
-			"Nothing was written. Archive it through a sink with another name and another topics.dir", p.bounds.StableEnd, need)
+			"Nothing was written. Set another topics.dir, then begin anew by %s; or archive it through a sink with another name and another topics.dir",
+			p.bounds.StableEnd, need, p.command("reset"))
 	}
 	return nil
 }
@@ -158,7 +161,7 @@ func (p *partition) survivors(ctx context.Context, from int64) (int64, error) {
 	}
 	if p.sink.OffsetReset == "none" {
 		return 0, p.stop("offsets %d to %d were removed from the topic before they were archived (retention or DeleteRecords), "+
-			"and auto.offset.reset is none. Set it to earliest to go on at offset %d", from, start-1, start)
+			"and auto.offset.reset is none. Set it to earliest, or go on after them with %s", from, start-1, p.command("set", strconv.FormatInt(start, 10)))
 	}
 	if start <= p.reported {
 		return start, nil
@@ -204,7 +207,7 @@ func (p *partition) drain(ctx context.Context, from int64) error {
 			b.cancel()
 			return errInterrupted
 		}
-		if len(b.files) > 0 {
+		if len(b.files) > 0 || b.mustPlan() {
 			if err := p.write(ctx, b); err != nil {
 				return err
 			}
@@ -229,7 +232,7 @@ func (p *partition) closeHead(ctx context.Context) {
 	}
 	step.Reached(ctx, stepClosing)
 	h := p.head
-	h.Frontier, h.Plan = p.frontier, nil
+	h.Frontier, h.Plan, h.Skip = p.frontier, nil, from(h.Skip, p.frontier)
 	err := p.save(ctx, h, p.generation, func(found Head) bool { return found.Plan == nil && found.Frontier == p.frontier })
 	switch {
 	case err == nil:

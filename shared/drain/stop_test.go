@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/riftline/riftline/shared/kafka"
+	"github.com/riftline/riftline/shared/layout"
 	"github.com/riftline/riftline/shared/local/gcs"
 	"github.com/riftline/riftline/shared/schema"
 )
@@ -42,7 +43,7 @@ func TestValuesThatCannotBeArchived(t *testing.T) {
 			w.produce(1, repeat(1, 5)...)
 			sum := w.drain(Stopped)
 			p := sum.Partitions[0]
-			wantText(t, p.Stopped, "offset 4", tt.says, "kafka-delete-records.sh", `"offset":5`)
+			wantText(t, p.Stopped, "offset 4", tt.says, "`riftline offsets skip gcs-sink challenger/0 4`")
 			if p.To != 4 || p.Committed != 4 || w.lag(0) != 5 || sum.Partitions[1].Outcome != Drained {
 				t.Fatalf("%+v", sum)
 			}
@@ -103,7 +104,7 @@ func TestRegistryIsDownWithAPlanInFlight(t *testing.T) {
 	w.verify()
 }
 
-func TestForeignObjectUnderAPlannedName(t *testing.T) {
+func TestFault19ForeignObjectUnderAPlannedName(t *testing.T) {
 	t.Parallel()
 	for name, metadata := range map[string]map[string]string{
 		"without metadata":     nil,
@@ -139,7 +140,7 @@ func TestForeignObjectUnderAPlannedName(t *testing.T) {
 	}
 }
 
-func TestHeadIsRemoved(t *testing.T) {
+func TestFault25HeadIsRemoved(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 5)...)
@@ -165,7 +166,7 @@ func TestHeadIsRemoved(t *testing.T) {
 func TestHeadThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(string) string{
-		"newer format":      func(s string) string { return strings.Replace(s, `"format":1`, `"format":2`, 1) },
+		"newer format":      func(s string) string { return strings.Replace(s, `"format":1`, `"format":3`, 1) },
 		"changed by hand":   func(s string) string { return strings.Replace(s, `"frontier":5`, `"frontier":3`, 1) },
 		"empty":             func(string) string { return "" },
 		"cut off":           func(s string) string { return s[:len(s)/2] },
@@ -207,8 +208,8 @@ func resum(t *testing.T, s string, change func(*Head)) string {
 	return string(data)
 }
 
-// TestHeadCannotBeRead: neither a failure nor a refusal is taken for absence.
-func TestHeadCannotBeRead(t *testing.T) {
+// TestFault31HeadCannotBeRead: neither a failure nor a refusal is taken for absence.
+func TestFault31HeadCannotBeRead(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		fault gcs.Fault
@@ -243,7 +244,7 @@ func TestHeadCannotBeRead(t *testing.T) {
 	}
 }
 
-func TestTopicIsRecreated(t *testing.T) {
+func TestFault26TopicIsRecreated(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 4)...)
@@ -265,7 +266,7 @@ func TestTopicIsRecreated(t *testing.T) {
 	w.verify()
 }
 
-func TestLogEndsBelowTheFrontier(t *testing.T) {
+func TestFault26LogEndsBelowTheFrontier(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 4)...)
@@ -290,7 +291,7 @@ func (c boundedConsumer) Bounds(ctx context.Context, topic string) (map[int32]ka
 	return all, err
 }
 
-func TestAnotherSinkIsRunning(t *testing.T) {
+func TestFault35ConnectsSinkIsRunning(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 4)...)
@@ -316,8 +317,8 @@ func TestAnotherSinkIsRunning(t *testing.T) {
 	w.verify()
 }
 
-// TestAnotherSinkStartsDuringTheDrain is found out at the commit.
-func TestAnotherSinkStartsDuringTheDrain(t *testing.T) {
+// TestFault35ConnectsSinkStartsDuringTheDrain is found out at the commit.
+func TestFault35ConnectsSinkStartsDuringTheDrain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	w.produce(0, repeat(1, 4)...)
@@ -383,11 +384,15 @@ func TestDeadlineSavesWhatWasRead(t *testing.T) {
 	w.sink.FlushSize = 1000
 	w.produce(0, repeat(1, 5)...)
 	p, in := w.midway(0, 3)
-	a := &assembly{p: p, b: &batch{next: 0}, open: map[fileKey]*file{}}
+	rotation, err := layout.NewRotation(w.sink, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &assembly{p: p, b: &batch{next: 0}, open: map[fileKey]*file{}, rotation: rotation}
 	soft, cancel := context.WithCancelCause(w.ctx)
 	cancel(errDeadline)
 	for _, r := range in.pending {
-		if err := a.add(w.ctx, r); err != nil {
+		if _, err := a.take(w.ctx, r, 0); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -37,8 +37,12 @@ type PartitionSummary struct {
 	Records int64 `json:"records"`
 	Objects int64 `json:"objects"`
 	Bytes   int64 `json:"bytes"`
-	// Skipped counts records that are archived nowhere by policy (null values that are ignored).
+	// Skipped counts records that are archived nowhere, by policy (null values that are ignored, records that are
+	// tolerated) or by a person's decision.
 	Skipped int64 `json:"skipped,omitempty"`
+	// DeadLetters counts those of them that this drain sent to the dead-letter topic; one that completes a plan sends the
+	// plan's again.
+	DeadLetters int64 `json:"dead_letters,omitempty"`
 	// Lost counts offsets that Kafka's retention removed before they were archived.
 	Lost int64 `json:"lost,omitempty"`
 	// Completed is true when a plan of an earlier run was found and completed.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 
 	"github.com/riftline/riftline/shared/avrofile"
+	"github.com/riftline/riftline/shared/record"
 	"github.com/riftline/riftline/shared/schema"
 )
 
@@ -15,12 +17,18 @@ type format struct {
 	id    int
 	walk  *avrofile.Walk
 	files *avrofile.Format
+	// fields check a body and read what the partitioner wants of it; noFields says why the schema has none such.
+	fields   *avrofile.Fields
+	noFields error
 }
 
 // formats are the schemas that a drain has met, for one codec.
 type formats struct {
 	schemas Schemas
 	codec   string
+	// paths are the fields that the partitioner reads; timed says that they are times.
+	paths []string
+	timed bool
 
 	mu    sync.Mutex
 	known map[int]*format
@@ -46,6 +54,13 @@ func (f *formats) get(ctx context.Context, id int) (*format, error) {
 		return nil, err
 	}
 	found := &format{id: id, walk: walk, files: files}
+	if len(f.paths) > 0 {
+		var times []string
+		if f.timed {
+			times = f.paths
+		}
+		found.fields, found.noFields = walk.Fields(f.paths, times...)
+	}
 	f.known[id] = found
 	return found, nil
 }
@@ -58,6 +73,11 @@ func (e *badValueError) Error() string { return e.reason }
 // value reads a record's value: its schema and the body, which fits. last is the format of the record before, nil for
 // none. A *badValueError, or a passing failure of the registry.
 func (f *formats) value(ctx context.Context, value []byte, last *format) (*format, []byte, error) {
+	return f.valueAndFields(ctx, value, last, nil)
+}
+
+// valueAndFields is value; unless fields is nil, the partitioner's fields are read into it, which has a place for each.
+func (f *formats) valueAndFields(ctx context.Context, value []byte, last *format, fields []record.Scalar) (*format, []byte, error) {
 	id, body, ok := schema.ParseHeader(value)
 	if !ok {
 		return nil, nil, &badValueError{fmt.Sprintf("the value (%d bytes) does not start with Confluent's magic byte and schema id; it was not written by an Avro serializer", len(value))}
@@ -74,8 +94,21 @@ func (f *formats) value(ctx context.Context, value []byte, last *format) (*forma
 		}
 		last = found
 	}
-	if err := last.walk.Check(body); err != nil {
-		return nil, nil, &badValueError{fmt.Sprintf("schema %d: %v", id, err)}
+	var err error
+	switch {
+	case len(fields) == 0:
+		err = last.walk.Check(body)
+	case last.noFields != nil:
+		err = last.noFields
+	default:
+		err = last.fields.Check(body, fields)
+	}
+	if err != nil {
+		bad := &badValueError{fmt.Sprintf("schema %d: %v", id, err)}
+		if errors.Is(err, avrofile.ErrField) {
+			return nil, nil, placeError{bad}
+		}
+		return nil, nil, bad
 	}
 	return last, body, nil
 }
@@ -83,6 +116,5 @@ func (f *formats) value(ctx context.Context, value []byte, last *format) (*forma
 // stopAt is the way on from a record that cannot be archived.
 func (p *partition) stopAt(offset int64, reason string) error {
 	return p.stop("the record at offset %d cannot be archived: %s. All before it is archived. When the cause is removed, drain again; "+
-		"to go on without this record, remove it from the topic with kafka-delete-records.sh and "+
-		`{"version":1,"partitions":[{"topic":%q,"partition":%d,"offset":%d}]}`, offset, reason, p.topic.Name, p.number, offset+1)
+		"to go on without this record: %s; to skip all such records, set errors.tolerance=all", offset, reason, p.command("skip", strconv.FormatInt(offset, 10)))
 }

@@ -222,7 +222,12 @@ func (w *world) deps() Deps {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(consumer.Close)
-	return Deps{Consumer: consumer, Heads: w.state, Archive: w.archive, Schemas: w.schemas, Tasks: 1}
+	letters, err := kafka.NewDeadLetters(w.sink.Kafka, logging.From(w.ctx))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(letters.Close)
+	return Deps{Consumer: consumer, Heads: w.state, Archive: w.archive, Schemas: w.schemas, DeadLetters: letters, Tasks: 1}
 }
 
 // drain runs a drain that must end with an outcome.
@@ -472,21 +477,31 @@ func repeat(id, n int) []int { return slices.Repeat([]int{id}, n) }
 // errDead is what a killed process's calls return; nothing is done by then.
 var errDead = errors.New("the process is dead")
 
-// life is how many changing calls a process makes before it is killed.
-type life struct{ left atomic.Int64 }
+// life is how many changing calls a process makes before it is killed, or before what out does happens to it.
+type life struct {
+	left atomic.Int64
+	out  func() error
+}
 
 func (l *life) change() error {
 	if l.left.Add(-1) < 0 {
-		return errDead
+		return l.end()
 	}
 	return nil
 }
 
 func (l *life) look() error {
 	if l.left.Load() < 0 {
-		return errDead
+		return l.end()
 	}
 	return nil
+}
+
+func (l *life) end() error {
+	if l.out != nil {
+		return l.out()
+	}
+	return errDead
 }
 
 // mortal are deps whose process is killed after so many changes: heads written, objects created, offsets committed.

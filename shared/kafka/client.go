@@ -210,7 +210,7 @@ func (c *client) topics(ctx context.Context, names ...string) (map[string]Topic,
 			return notYet(err), err
 		}
 		for _, t := range resp.Topics {
-			if t.Topic == nil {
+			if t.Topic == nil || len(names) == 0 && internal(t) {
 				continue
 			}
 			switch err := kerr.ErrorForCode(t.ErrorCode); {
@@ -231,6 +231,11 @@ func (c *client) topics(ctx context.Context, names ...string) (map[string]Topic,
 		return false, nil
 	})
 	return topics, leaders, err
+}
+
+// internal says whether a topic is Kafka's own, by the broker's word or by its name, as not every broker says it.
+func internal(t kmsg.MetadataResponseTopic) bool {
+	return t.IsInternal || *t.Topic == "__consumer_offsets" || *t.Topic == "__transaction_state"
 }
 
 // topic is one topic, or ErrTopicMissing with the command that creates it.

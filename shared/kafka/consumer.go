@@ -43,6 +43,9 @@ func NewConsumer(k connector.Kafka, group string, log *slog.Logger) (*Consumer, 
 // Topics asks the brokers for topics. ErrTopicMissing names all that are missing; ErrAuthorization, ErrAuthentication,
 // ErrUnreachable.
 func (c *Consumer) Topics(ctx context.Context, names []string) (map[string]Topic, error) {
+	if len(names) == 0 {
+		return map[string]Topic{}, nil
+	}
 	found, leaders, err := c.client.topics(ctx, names...)
 	if err != nil {
 		return nil, fmt.Errorf("asking the brokers for topics %s: %w", strings.Join(names, ", "), err)
@@ -55,6 +58,17 @@ func (c *Consumer) Topics(ctx context.Context, names []string) (map[string]Topic
 	}
 	if len(missing) > 0 {
 		return nil, c.client.missing(missing...)
+	}
+	c.remember(leaders)
+	return found, nil
+}
+
+// AllTopics asks the brokers for all topics that may be seen, Kafka's internal ones left out. ErrAuthorization,
+// ErrAuthentication, ErrUnreachable.
+func (c *Consumer) AllTopics(ctx context.Context) (map[string]Topic, error) {
+	found, leaders, err := c.client.topics(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("asking the brokers for all topics: %w", err)
 	}
 	c.remember(leaders)
 	return found, nil

@@ -3,8 +3,11 @@
 package layout
 
 import (
+	"errors"
+	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/riftline/riftline/shared/connector"
 )
@@ -56,6 +59,26 @@ func (n Names) Object(topic string, partition int32, encoded string, first int64
 	b.WriteString(digits)
 	b.WriteString(n.Extension)
 	return b.String()
+}
+
+// ErrName says that Cloud Storage takes no object of a name.
+var ErrName = errors.New("not a name that Cloud Storage takes")
+
+// maxName is the most bytes that the name of an object has.
+const maxName = 1024
+
+// CheckName makes sure that an object may have a name, which can hold the value of a record's field (Cloud Storage, "Object
+// name requirements"). ErrName.
+func CheckName(name string) error {
+	switch {
+	case len(name) > maxName:
+		return fmt.Errorf("%w: it has %d bytes and may have %d: %q…", ErrName, len(name), maxName, name[:80])
+	case !utf8.ValidString(name) || strings.ContainsAny(name, "\r\n"):
+		return fmt.Errorf("%w: it holds a line break or what is not UTF-8: %q", ErrName, name)
+	case strings.HasPrefix(name, ".well-known/acme-challenge/"):
+		return fmt.Errorf("%w: %q is reserved", ErrName, name)
+	}
+	return nil
 }
 
 // TopicPrefix is what the names of all objects of a topic start with, whatever their partition.

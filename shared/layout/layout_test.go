@@ -1,10 +1,10 @@
 package layout
 
 import (
+	"errors"
 	"math"
+	"strings"
 	"testing"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 var confluent = Names{TopicsDir: "topics", DirectoryDelim: "/", FileDelim: "+", ZeroPad: 10, Extension: Extension}
@@ -97,12 +97,17 @@ func TestParseTakesWhatAnotherSettingWrote(t *testing.T) {
 	}
 }
 
-func TestDefaultPartitioner(t *testing.T) {
-	d := NewDefault(3)
-	for partition, want := range map[int32]string{3: "partition=3", 4: "partition=4"} {
-		got, err := d.Encode(&kgo.Record{Partition: partition})
-		if err != nil || got != want {
-			t.Errorf("got %q, %v", got, err)
+func TestNamesThatCloudStorageRefuses(t *testing.T) {
+	for _, name := range []string{
+		"topics/t/a=b\nc/t+0+0.avro", "topics/t/a=b\rc/t+0+0.avro", "topics/t/a=\xff/t+0+0.avro", ".well-known/acme-challenge/t+0+0.avro", strings.Repeat("x", 1025),
+	} {
+		if err := CheckName(name); !errors.Is(err, ErrName) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	for _, name := range []string{"topics/t/a=ü/t+0+0.avro", "t/../x", strings.Repeat("x", 1024)} {
+		if err := CheckName(name); err != nil {
+			t.Errorf("%q: %v", name, err)
 		}
 	}
 }
@@ -115,8 +120,8 @@ func FuzzParse(f *testing.F) {
 			t.Skip()
 		}
 		n := Names{TopicsDir: dir, DirectoryDelim: directoryDelim, FileDelim: fileDelim, ZeroPad: pad, Extension: Extension}
-		encoded, _ := NewDefault(partition).Encode(&kgo.Record{Partition: partition})
-		name := n.Object(topic, partition, encoded, first)
+		place, _ := (&Default{}).Place(Record{Partition: partition})
+		name := n.Object(topic, partition, place.Encoded, first)
 		p, ok := n.Parse(topic, name)
 		// Delimiters that are part of a name make it ambiguous; what is read must then still be this topic's.
 		if ok && (p.Partition != partition || p.First != first) && n.Object(topic, p.Partition, p.Encoded, p.First) != name {

@@ -27,7 +27,7 @@ import (
 // are triggered at random, twice, and at the same time; answers of Kafka, Cloud Storage and the API that get lost;
 // processes that are killed at random moments and at each named step. Afterwards the topics must be as after undisturbed
 // polls, which is looked at without any code of the poller.
-type crash struct {
+type sourceCrash struct {
 	*pipeline
 	names []string
 	proxy *proxy
@@ -56,13 +56,13 @@ const (
 	crashKeys       = 5
 )
 
-func newCrash(t *testing.T, kills int) *crash {
+func newSourceCrash(t *testing.T, kills int) *sourceCrash {
 	t.Helper()
 	x := startProxy(t)
 	broker := &peer{what: "kafka", script: "kafka.sh", args: []string{"--set", "auto.create.topics.enable=false", "--set", "advertised.listeners=PLAINTEXT://" + x.address}}
 	t.Cleanup(broker.stop)
 	x.upstream = broker.need(t)["BOOTSTRAP"]
-	c := &crash{
+	c := &sourceCrash{
 		pipeline: newPipeline(t, options{broker: broker, noTopic: true}), proxy: x, target: kills, seed: uint64(time.Now().UnixNano()),
 		at: map[string]int{}, flying: map[string]int{}, outcomes: map[poll.Outcome]int{}, lost: map[string]int{},
 	}
@@ -97,7 +97,7 @@ func newCrash(t *testing.T, kills int) *crash {
 }
 
 // of is the pipeline of one of the connectors.
-func (c *crash) of(name string) *pipeline {
+func (c *sourceCrash) of(name string) *pipeline {
 	p := *c.pipeline
 	p.source, p.topic = name, name
 	return &p
@@ -106,7 +106,7 @@ func (c *crash) of(name string) *pipeline {
 // crashAPI serves a ladder for each connector and remembers what it served.
 type crashAPI struct {
 	url string
-	c   *crash
+	c   *sourceCrash
 
 	mu      sync.Mutex
 	random  *rand.Rand
@@ -114,7 +114,7 @@ type crashAPI struct {
 	served  map[string]map[string][]int // by connector and key, in the order of the answers
 }
 
-func startCrashAPI(t *testing.T, c *crash) *crashAPI {
+func startCrashAPI(t *testing.T, c *sourceCrash) *crashAPI {
 	a := &crashAPI{c: c, random: rand.New(rand.NewPCG(c.seed, 1)), ladders: map[string]map[string]int{}, served: map[string]map[string][]int{}}
 	s := httptest.NewServer(a)
 	t.Cleanup(s.Close)
@@ -168,21 +168,21 @@ func (a *crashAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"tier": "CHALLENGER", "entries": entries})
 }
 
-func (c *crash) calm() bool {
+func (c *sourceCrash) calm() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.healed
 }
 
 // note counts something that was lost.
-func (c *crash) note(what string) {
+func (c *sourceCrash) note(what string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lost[what]++
 }
 
 // storageFaults lets requests to the state bucket fail, before and after they are carried out, and arrive late.
-func (c *crash) storageFaults() func(gcs.Request) gcs.Fault {
+func (c *sourceCrash) storageFaults() func(gcs.Request) gcs.Fault {
 	var mu sync.Mutex
 	random := rand.New(rand.NewPCG(c.seed, 2))
 	return func(r gcs.Request) gcs.Fault {
@@ -223,7 +223,7 @@ func (c *crash) storageFaults() func(gcs.Request) gcs.Fault {
 
 // next says where the next process is to die: at a step that none has died at yet as long as there is one, at a random
 // one, or at a random moment.
-func (c *crash) next(random *rand.Rand, names []string) string {
+func (c *sourceCrash) next(random *rand.Rand, names []string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if random.IntN(2) == 0 {
@@ -243,7 +243,7 @@ func (c *crash) next(random *rand.Rand, names []string) string {
 
 // done tells whether there were enough kills: in a long run, also at each step that there is, unless that takes twice
 // as many.
-func (c *crash) done(names []string) bool {
+func (c *sourceCrash) done(names []string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	missing := slices.ContainsFunc(names, func(name string) bool { return c.at[name] == 0 })
@@ -254,7 +254,7 @@ func (c *crash) done(names []string) bool {
 const manyKills = 300
 
 // work runs one poller after the other, each to its violent end.
-func (c *crash) work(t *testing.T, worker int) {
+func (c *sourceCrash) work(t *testing.T, worker int) {
 	random := rand.New(rand.NewPCG(c.seed, 10+uint64(worker)))
 	names := stepNames(t, "poll")
 	for !c.done(names) && !t.Failed() {
@@ -273,7 +273,7 @@ func (c *crash) work(t *testing.T, worker int) {
 }
 
 // trigger polls at random, several at a time and some of them twice, until the process is dead.
-func (c *crash) trigger(t *testing.T, random *rand.Rand, q *process, life time.Duration) {
+func (c *sourceCrash) trigger(t *testing.T, random *rand.Rand, q *process, life time.Duration) {
 	var wait sync.WaitGroup
 	defer wait.Wait()
 	room := make(chan struct{}, 4)
@@ -305,7 +305,7 @@ func (c *crash) trigger(t *testing.T, random *rand.Rand, q *process, life time.D
 }
 
 // poll triggers once and keeps the answer.
-func (c *crash) poll(t *testing.T, q *process, name string) {
+func (c *sourceCrash) poll(t *testing.T, q *process, name string) {
 	c.mu.Lock()
 	if c.flying[name]++; c.flying[name] > 1 {
 		c.overlaps++
@@ -329,7 +329,7 @@ func (c *crash) poll(t *testing.T, q *process, name string) {
 }
 
 // buried notes how a process died.
-func (c *crash) buried(t *testing.T, q *process, trace string) {
+func (c *sourceCrash) buried(t *testing.T, q *process, trace string) {
 	t.Helper()
 	if !q.killed() {
 		t.Errorf("a poller ended by itself: %v\n%s", q.cmd.ProcessState, tail(q.output(), 40))
@@ -353,7 +353,7 @@ func (c *crash) buried(t *testing.T, q *process, trace string) {
 }
 
 // verify compares the topics with what was served, and with what the polls said.
-func (c *crash) verify() {
+func (c *sourceCrash) verify() {
 	c.t.Helper()
 	reports := map[string][]answer{}
 	for _, a := range c.reports {
@@ -371,7 +371,7 @@ func (c *crash) verify() {
 
 // verifyValues wants of each key no two equal neighbours, nothing that was not served in this order, and the last value
 // that was served.
-func (c *crash) verifyValues(name string, messages []message) {
+func (c *sourceCrash) verifyValues(name string, messages []message) {
 	c.t.Helper()
 	held := map[string][]int{}
 	for _, m := range messages {
@@ -406,7 +406,7 @@ func (c *crash) verifyValues(name string, messages []message) {
 }
 
 // verifyReports wants each record once under its intent, and what polls said that they published where they said so.
-func (c *crash) verifyReports(name string, messages []message, reports []answer) {
+func (c *sourceCrash) verifyReports(name string, messages []message, reports []answer) {
 	c.t.Helper()
 	once := map[string]bool{}
 	for _, m := range messages {
@@ -445,7 +445,7 @@ func (c *crash) verifyReports(name string, messages []message, reports []answer)
 }
 
 // say prints what happened.
-func (c *crash) say(took time.Duration) {
+func (c *sourceCrash) say(took time.Duration) {
 	c.t.Helper()
 	count := map[string]int{}
 	for _, log := range c.logs {
@@ -479,7 +479,7 @@ func TestCrashSource(t *testing.T) {
 		kills = n
 	}
 	began := time.Now()
-	c := newCrash(t, kills)
+	c := newSourceCrash(t, kills)
 	c.intercept(c.storageFaults())
 	c.proxy.disturb(c.seed)
 	t.Run("kills", func(t *testing.T) {
