@@ -156,11 +156,12 @@ func (b *readback) list(ctx context.Context, r *report.Report, n int) error {
 			if t.seen[attrs.Name] {
 				continue
 			}
-			t.seen[attrs.Name] = true
 			records, err := b.object(ctx, attrs.Name)
 			if err != nil {
 				return err
 			}
+			// Only now: an interrupted run looks once more.
+			t.seen[attrs.Name] = true
 			o := report.Object{
 				Name: attrs.Name, Topic: topic, Partition: parsed.Partition, First: parsed.First,
 				Records: int64(len(records)), Bytes: attrs.Size, Drain: n,

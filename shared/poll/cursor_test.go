@@ -1,8 +1,10 @@
 package poll
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/riftline/riftline/shared/connector"
 	"github.com/riftline/riftline/shared/connector/timestamp"
+	"github.com/riftline/riftline/shared/kafka"
 )
 
 // logged makes a run take the answers for a log whose timestamps, in milliseconds, are the entries' values.
@@ -284,6 +287,48 @@ func TestKindOfAnObjectDoesNotChange(t *testing.T) {
 	w.undisturbed(t, Published)
 	if s := w.undisturbed(t, Stopped, logged); !strings.Contains(s.Error, "riftline.dedupe=snapshot") {
 		t.Errorf("%+v", s)
+	}
+}
+
+// finder notes since when a topic must reach back.
+type finder struct {
+	Producer
+	since *time.Time
+}
+
+func (f finder) FindIntent(ctx context.Context, topic, id string, since time.Time) (kafka.Found, error) {
+	*f.since = since
+	return f.Producer.FindIntent(ctx, topic, id, since)
+}
+
+// TestTimestampsOfEntriesDoNotSayHowFarTheTopicReaches has an intent without a marker, older than riftline.marker.age.
+func TestTimestampsOfEntriesDoNotSayHowFarTheTopicReaches(t *testing.T) {
+	for _, log := range []bool{false, true} {
+		w := newWorld(t)
+		since := time.Unix(1, 0)
+		change := func(s *connector.Source, d *Deps) {
+			if log {
+				logged(s, d)
+			}
+			inner := d.NewProducer
+			d.NewProducer = func(k connector.Kafka, id string, l *slog.Logger) (Producer, error) {
+				p, err := inner(k, id, l)
+				return finder{p, &since}, err
+			}
+		}
+		w.serve("a=1000")
+		_, _, _ = w.run("killed", func(p point) error {
+			if p.call == "produce" && p.after {
+				return errKilled
+			}
+			return nil
+		}, change)
+		at := w.state().Intent.At
+		w.pass(13 * time.Hour)
+		w.undisturbed(t, Published, change)
+		if want := map[bool]time.Time{false: at, true: {}}[log]; !since.Equal(want) {
+			t.Errorf("a log %v: the topic must reach back to %v, want %v", log, since, want)
+		}
 	}
 }
 

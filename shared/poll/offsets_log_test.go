@@ -11,7 +11,7 @@ import (
 // operateOn operates with a changed source and fails the test unless that ends with the exit code.
 func (w *world) operateOn(t *testing.T, want int, q OffsetsRequest, change func(*connector.Source, *Deps)) OffsetsReport {
 	t.Helper()
-	out, err, _ := w.operate("operator", nil, q, change)
+	out, _, err := w.operate("operator", nil, q, change)
 	if out.ExitCode != want {
 		t.Fatalf("%s: exit %d, want %d: %v", q.Verb, out.ExitCode, want, err)
 	}

@@ -37,7 +37,7 @@ func (c *client) ReadAll(_ context.Context, _ string, _ bool, each func(*kgo.Rec
 }
 
 // operate does once what a person asks. killed is true when the hook ended the process.
-func (w *world) operate(name string, h hook, q OffsetsRequest, change ...func(*connector.Source, *Deps)) (out OffsetsReport, err error, killed bool) {
+func (w *world) operate(name string, h hook, q OffsetsRequest, change ...func(*connector.Source, *Deps)) (out OffsetsReport, killed bool, err error) {
 	p := &process{w: w, name: name, hook: h}
 	w.mu.Lock()
 	w.byHand = true
@@ -58,13 +58,13 @@ func (w *world) operate(name string, h hook, q OffsetsRequest, change ...func(*c
 	defer cancel()
 	q.Who = "alice on a laptop"
 	out, err = Operate(ctx, src, deps, q)
-	return out, err, false
+	return out, false, err
 }
 
 // done operates and fails the test unless that ends with the exit code.
 func (w *world) done(t *testing.T, want int, q OffsetsRequest) OffsetsReport {
 	t.Helper()
-	out, err, _ := w.operate("operator", nil, q)
+	out, _, err := w.operate("operator", nil, q)
 	if out.ExitCode != want || (err != nil) != (want != 0 && q.Verb != Show) {
 		t.Fatalf("%s: exit %d, want %d: %v", q.Verb, out.ExitCode, want, err)
 	}
@@ -351,7 +351,7 @@ func TestOffsetsKilledAnywhere(t *testing.T) {
 					w.object = []byte("torn")
 				}
 				var where point
-				_, _, killed := w.operate("killed", func(p point) error {
+				_, killed, _ := w.operate("killed", func(p point) error {
 					if where = p; p.n == n {
 						return errKilled
 					}
@@ -400,7 +400,7 @@ func TestRunOvertakenByOffsets(t *testing.T) {
 						}
 						where = p
 						w.pass(asleep)
-						_, opErr, _ = w.operate("operator", nil, q)
+						_, _, opErr = w.operate("operator", nil, q)
 						return nil
 					})
 					at := fmt.Sprintf("%s, %s at %s after %v (%s: %v; %v)", scenario, name, where, asleep, s.Outcome, err, opErr)
@@ -428,7 +428,7 @@ func TestOffsetsFailedAnywhere(t *testing.T) {
 		for n := 1; ; n++ {
 			w := prepare()
 			failed := false
-			out, err, _ := w.operate("failing", func(p point) error {
+			out, _, err := w.operate("failing", func(p point) error {
 				if p.n != n {
 					return nil
 				}
@@ -474,7 +474,7 @@ func TestOffsetsAreLogged(t *testing.T) {
 func FuzzObject(f *testing.F) {
 	w := newWorld(nil)
 	w.serve("a=A b=A")
-	w.run("first", nil)
+	_, _, _ = w.run("first", nil)
 	intact, generation := slices.Clone(w.object), w.generation
 	f.Add(intact)
 	f.Add(intact[:len(intact)/2])

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/riftline/riftline/shared/bucket"
 	"github.com/riftline/riftline/shared/kafka"
@@ -86,7 +87,13 @@ func (r *run) search(ctx context.Context, p Producer) (committed bool, err error
 	intent := r.st.Intent
 	r.log.WarnContext(ctx, "the intent is older than riftline.marker.age and there is no marker; searching the topic",
 		slog.String("intent", intent.ID), slog.Time("at", intent.At), slog.String("topic", r.st.Topic))
-	found, err := p.FindIntent(ctx, r.st.Topic, intent.ID, intent.At)
+	since := intent.At
+	if r.s.Timestamp != "" {
+		// The records have the entries' timestamps, which do not say how far back the topic reaches: only one from which
+		// nothing was removed does.
+		since = time.Time{}
+	}
+	found, err := p.FindIntent(ctx, r.st.Topic, intent.ID, since)
 	if err != nil {
 		return false, fmt.Errorf("recovering: searching topic %s for the records of intent %s: %w", r.st.Topic, intent.ID, err)
 	}

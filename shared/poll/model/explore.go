@@ -11,6 +11,7 @@ type Violation struct {
 	Trace []string
 }
 
+// String is the trace and what is wrong at its end.
 func (v Violation) String() string {
 	return v.What + ":\n  " + strings.Join(v.Trace, "\n  ")
 }
