@@ -238,7 +238,7 @@ func TestPutOutcomes(t *testing.T) {
 				t.Fatalf("error %v after %d requests", err, s.Count(gcs.OpInsert))
 			}
 			for _, class := range classes {
-				if errors.Is(err, class) != (class == c.want) {
+				if errors.Is(err, class) != errors.Is(c.want, class) {
 					t.Errorf("%v: is %q: %v", err, class, errors.Is(err, class))
 				}
 			}
