@@ -29,8 +29,9 @@
 //     run do not matter. An object without a surviving record is not created.
 //  5. The frontier is now the plan's end.
 //  6. Commit the frontier to the group, if the group is behind.
-//  7. Read on and assign the records to files. A flush closes all open files of the partition, so a flush point cuts
-//     the log. A plan holds whole flushes only. Large files stream into uploads that are not finished.
+//  7. Read on and assign the records to files, by encoded partition and schema. A flush closes all open files of the
+//     partition, so a flush point cuts the log: by the sink's rotation, or because the files hold more than the memory
+//     or a plan can take. A plan holds whole flushes only. Large files stream into uploads that are not finished.
 //  8. Write the head with the plan, on condition of its generation. Lost: another run is ahead; drop everything and
 //     begin again.
 //  9. Create the objects, in any order; then send what the plan leaves out to the dead-letter topic, if one is named.
