@@ -143,7 +143,7 @@ func (a *assembly) fill(ctx context.Context, in *input) error {
 	for {
 		records, err := in.fetch(ctx)
 		if err != nil {
-			a.at = max(a.at, in.offset)
+			a.at = max(a.at, in.behind())
 			return a.end(err)
 		}
 		// One time for all of them, as Connect has it.

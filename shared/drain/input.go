@@ -26,6 +26,14 @@ func (p *partition) open(from int64) *input {
 
 func (in *input) close() { in.reader.Close() }
 
+// behind is the offset after everything that fetch has handed out: records that wait in pending are not behind.
+func (in *input) behind() int64 {
+	if len(in.pending) > 0 {
+		return in.pending[0].Offset
+	}
+	return in.offset
+}
+
 // fetch returns records that were not looked at yet. io.EOF at the end seen at the start; the cause of the soft context
 // when that ended first.
 func (in *input) fetch(ctx context.Context) ([]*kgo.Record, error) {

@@ -405,6 +405,50 @@ func TestDeadlineSavesWhatWasRead(t *testing.T) {
 	}
 }
 
+// TestDeadlineLeavesWhatWasNotLookedAt: a batch that is full in the middle of a fetched page leaves the rest of the page
+// to the next one, and a deadline in between leaves it to the next drain.
+func TestDeadlineLeavesWhatWasNotLookedAt(t *testing.T) {
+	t.Parallel()
+	for _, atEnd := range []bool{true, false} {
+		w := newWorld(t, 1)
+		w.sink.FlushSize, w.sink.FlushOnDrainEnd = 1, atEnd
+		w.produce(0, repeat(1, planObjects+20)...)
+		d := w.deps()
+		d.Now, d.Rand = time.Now, zeros{}
+		parts, err := begin(w.ctx, w.sink, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := parts[0]
+		soft, cancel := context.WithCancelCause(w.ctx)
+		p.soft = soft
+		in := p.open(0)
+		t.Cleanup(in.close)
+		var planned int64
+		for {
+			b, err := p.assemble(w.ctx, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			planned += int64(len(b.files))
+			p.frontier = b.next
+			if b.next != planned {
+				t.Fatalf("flush at drain end %v: the frontier would be %d, and %d records are in objects", atEnd, b.next, planned)
+			}
+			if b.ended != nil {
+				break
+			}
+			if b.last {
+				t.Fatal("the drain reached the end before its deadline")
+			}
+			cancel(errDeadline)
+		}
+		if planned == 0 || planned == planObjects+20 {
+			t.Errorf("%d records were planned; the deadline was to come in the middle", planned)
+		}
+	}
+}
+
 // midway is a partition that has read some records.
 func (w *world) midway(number int32, n int) (*partition, *input) {
 	w.t.Helper()

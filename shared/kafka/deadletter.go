@@ -20,6 +20,8 @@ const maxDeadLetter = 64 << 20
 // use.
 type DeadLetters struct {
 	p *Producer
+	// large takes records that need a batch of their own.
+	large *Producer
 
 	mu    sync.Mutex
 	ready map[string]bool
@@ -27,23 +29,27 @@ type DeadLetters struct {
 
 // NewDeadLetters prepares a producer of dead letters. It dials nothing. An error is one of the settings.
 func NewDeadLetters(k connector.Kafka, log *slog.Logger) (*DeadLetters, error) {
-	c, err := newClient(k, log, func(s settings) []kgo.Opt {
-		opts := []kgo.Opt{
-			kgo.RequiredAcks(kgo.AllISRAcks()),
-			kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), // as Java's default
-			kgo.ProducerBatchCompression(s.compression),
-			kgo.ProducerBatchMaxBytes(maxDeadLetter),
-			kgo.ProduceRequestTimeout(s.requestTimeout),
+	var producers [2]*Producer
+	for i, limit := range []int32{usualBatch, maxDeadLetter} {
+		c, err := newClient(k, log, func(s settings) []kgo.Opt {
+			opts := []kgo.Opt{
+				kgo.RequiredAcks(kgo.AllISRAcks()),
+				kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), // as Java's default
+				kgo.ProducerBatchCompression(s.compression),
+				kgo.ProducerBatchMaxBytes(limit),
+				kgo.ProduceRequestTimeout(s.requestTimeout),
+			}
+			if s.delivery > 0 {
+				opts = append(opts, kgo.RecordDeliveryTimeout(s.delivery))
+			}
+			return opts
+		})
+		if err != nil {
+			return nil, err
 		}
-		if s.delivery > 0 {
-			opts = append(opts, kgo.RecordDeliveryTimeout(s.delivery))
-		}
-		return opts
-	})
-	if err != nil {
-		return nil, err
+		producers[i] = &Producer{client: c}
 	}
-	return &DeadLetters{p: &Producer{client: c}, ready: map[string]bool{}}, nil
+	return &DeadLetters{p: producers[0], large: producers[1], ready: map[string]bool{}}, nil
 }
 
 // Ready makes sure that a topic exists: one that does not is created with one partition and the replication factor, as
@@ -68,14 +74,35 @@ func (d *DeadLetters) Ready(ctx context.Context, topic string, replication int16
 	return nil
 }
 
-// Produce writes records and waits until all are acknowledged by all in-sync replicas. After an error some of them may
-// have been written. ErrTopicMissing, ErrAuthorization, ErrAuthentication, ErrUnreachable.
+// Produce writes records and waits until all are acknowledged by all in-sync replicas, or until ctx has ended. After an
+// error some of them may have been written. ErrTopicMissing, ErrAuthorization, ErrAuthentication, ErrUnreachable.
 func (d *DeadLetters) Produce(ctx context.Context, records []*kgo.Record) error {
-	k, err := d.p.client.get(ctx)
+	// A batch that is larger than its topic takes is refused whole, so what is large goes alone.
+	var usual []*kgo.Record
+	for _, r := range records {
+		if sizeOf(r)+recordOverhead <= usualBatch {
+			usual = append(usual, r)
+		} else if err := d.produce(ctx, d.large, []*kgo.Record{r}); err != nil {
+			return err
+		}
+	}
+	if len(usual) == 0 {
+		return nil
+	}
+	return d.produce(ctx, d.p, usual)
+}
+
+func (d *DeadLetters) produce(ctx context.Context, p *Producer, records []*kgo.Record) error {
+	k, err := p.client.get(ctx)
 	if err != nil {
 		return fmt.Errorf("writing dead letters: %w", err)
 	}
-	for _, r := range k.ProduceSync(ctx, records...) {
+	results, err := produceAll(ctx, k, records)
+	if err != nil {
+		p.client.reset()
+		return fmt.Errorf("writing a dead letter to topic %s: %w", records[0].Topic, classify(err))
+	}
+	for _, r := range results {
 		switch {
 		case r.Err == nil:
 		case errors.Is(r.Err, kerr.MessageTooLarge):
@@ -89,5 +116,8 @@ func (d *DeadLetters) Produce(ctx context.Context, records []*kgo.Record) error 
 	return nil
 }
 
-// Close ends the client's connections and goroutines.
-func (d *DeadLetters) Close() { d.p.client.reset() }
+// Close ends the clients' connections and goroutines.
+func (d *DeadLetters) Close() {
+	d.p.client.reset()
+	d.large.client.reset()
+}

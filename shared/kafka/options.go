@@ -155,7 +155,7 @@ func readProperties(m map[string]string) (properties, error) {
 		linger:         r.millis("linger.ms", 0),
 		delivery:       r.millis("delivery.timeout.ms", 0),
 		transaction:    r.millis("transaction.timeout.ms", TransactionTimeout),
-		maxRequest:     max(r.bytes("max.request.size", 0), r.bytes("batch.size", 0)),
+		maxRequest:     r.bytes("max.request.size", 0),
 		fetchWait:      r.millis("fetch.max.wait.ms", defaultFetchWait),
 		fetchMin:       r.bytes("fetch.min.bytes", 1),
 		fetchMax:       r.bytes("fetch.max.bytes", defaultFetchMax),

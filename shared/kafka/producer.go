@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -38,6 +39,8 @@ const (
 type Producer struct {
 	id     string
 	client *client
+	// largest is the size of the largest record of the transaction, for batchLimit.
+	largest atomic.Int64
 
 	mu     sync.Mutex
 	fenced bool
@@ -49,6 +52,7 @@ type Producer struct {
 // NewProducer prepares a producer; id is the transactional id and the group of the marker. It dials nothing. An error
 // is one of the settings.
 func NewProducer(k connector.Kafka, id string, log *slog.Logger) (*Producer, error) {
+	p := &Producer{id: id}
 	c, err := newClient(k, log, func(s settings) []kgo.Opt {
 		opts := []kgo.Opt{
 			kgo.TransactionalID(id),
@@ -59,11 +63,10 @@ func NewProducer(k connector.Kafka, id string, log *slog.Logger) (*Producer, err
 			kgo.ProducerLinger(s.linger),
 			kgo.ProduceRequestTimeout(s.requestTimeout),
 		}
-		if s.maxRequest > 0 {
-			opts = append(opts, kgo.ProducerBatchMaxBytes(s.maxRequest))
-			if s.maxRequest > 100<<20 {
-				opts = append(opts, kgo.BrokerMaxWriteBytes(s.maxRequest+1<<20))
-			}
+		// The empty topic is asked for while the settings are checked.
+		opts = append(opts, kgo.ProducerBatchMaxBytesFn(func(string) int32 { return batchLimit(s.maxRequest, p.largest.Load()) }))
+		if s.maxRequest > 100<<20 {
+			opts = append(opts, kgo.BrokerMaxWriteBytes(s.maxRequest+1<<20))
 		}
 		if s.delivery > 0 {
 			opts = append(opts, kgo.RecordDeliveryTimeout(s.delivery))
@@ -73,7 +76,67 @@ func NewProducer(k connector.Kafka, id string, log *slog.Logger) (*Producer, err
 	if err != nil {
 		return nil, err
 	}
-	return &Producer{id: id, client: c}, nil
+	p.client = c
+	return p, nil
+}
+
+const (
+	// usualBatch is what a topic's max.message.bytes lets pass unless it was changed.
+	usualBatch = 1_000_012
+	// smallestBatch is the least that the library takes.
+	smallestBatch = 512
+	// recordOverhead is more than a batch adds to the only record in it.
+	recordOverhead = 1 << 10
+)
+
+// batchLimit is how large a batch may become, in bytes. It is what any topic takes; a record that is larger goes alone,
+// as far as max.request.size lets it, as its topic must have been made to take it. (In the Java client max.request.size
+// bounds a request and a record, not a batch.)
+func batchLimit(maxRequest int32, largest int64) int32 {
+	limit := int64(usualBatch)
+	if maxRequest > 0 {
+		limit = max(min(limit, int64(maxRequest)), smallestBatch)
+		if largest += recordOverhead; largest > limit {
+			limit = min(largest, int64(maxRequest))
+		}
+	}
+	return int32(min(limit, 1<<30))
+}
+
+// sizeOf is about what a record takes in a batch.
+func sizeOf(r *kgo.Record) int64 {
+	n := len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		n += len(h.Key) + len(h.Value)
+	}
+	return int64(n)
+}
+
+// abandonAfter is how long an ended context still waits for a produce to notice.
+const abandonAfter = time.Second
+
+// errAbandoned says that records were sent and the broker has not answered. The library waits for that answer for ever;
+// only a client that is closed ends it.
+var errAbandoned = errors.New("no answer to records that were sent")
+
+// produceAll writes records and waits until all are acknowledged, or until ctx has ended: errAbandoned, after which the
+// client must be closed.
+func produceAll(ctx context.Context, k *kgo.Client, records []*kgo.Record) (kgo.ProduceResults, error) {
+	done := make(chan kgo.ProduceResults, 1)
+	go func() { done <- k.ProduceSync(ctx, records...) }()
+	select {
+	case results := <-done:
+		return results, nil
+	case <-ctx.Done():
+	}
+	t := time.NewTimer(abandonAfter)
+	defer t.Stop()
+	select {
+	case results := <-done:
+		return results, nil
+	case <-t.C:
+		return nil, fmt.Errorf("%w: %w", errAbandoned, context.Cause(ctx))
+	}
 }
 
 // Topic asks the brokers for a topic. ErrTopicMissing, ErrAuthorization, ErrAuthentication, ErrUnreachable.
@@ -217,8 +280,17 @@ func (p *Producer) publish(ctx context.Context, records []*kgo.Record, markerTop
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotCommitted, err)
 	}
+	p.largest.Store(0)
+	for _, r := range records {
+		p.largest.Store(max(p.largest.Load(), sizeOf(r)))
+	}
 	if err := p.prepare(ctx, k, records, markerTopic, m, until); err != nil {
-		p.abort(ctx, k)
+		if errors.Is(err, errAbandoned) {
+			// The transaction ends with its timeout or with the next fence.
+			p.client.reset()
+		} else {
+			p.abort(ctx, k)
+		}
 		return fmt.Errorf("%w: %w", ErrNotCommitted, classify(err))
 	}
 	if err := k.EndTransaction(ctx, kgo.TryCommit); err != nil {
@@ -249,7 +321,11 @@ func (p *Producer) prepare(ctx context.Context, k *kgo.Client, records []*kgo.Re
 	if err := k.BeginTransaction(); err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
-	for _, r := range k.ProduceSync(ctx, records...) {
+	results, err := produceAll(ctx, k, records)
+	if err != nil {
+		return fmt.Errorf("producing to topic %s: %w", records[0].Topic, err)
+	}
+	for _, r := range results {
 		if r.Err != nil {
 			return fmt.Errorf("producing to topic %s: %w", r.Record.Topic, r.Err)
 		}
