@@ -151,7 +151,7 @@ type lossy struct{ deaf atomic.Bool }
 
 func (l *lossy) option() kfake.Opt {
 	return kfake.ListenFn(func(network, address string) (net.Listener, error) {
-		in, err := net.Listen(network, address) //nolint:noctx // kfake's hook has no context
+		in, err := net.Listen(network, address)
 		if err != nil {
 			return nil, err
 		}

@@ -143,7 +143,7 @@ func (o Options) step(s state, i int, tell func(Call, Fate, state)) {
 		o.ask(s, i, tell)
 	case search:
 		lost(Find, (*run).end)
-		s.settle(o, i, s.b.committed&(1<<(r.state.intent%64)) != 0)
+		s.settle(i, s.b.committed&(1<<(r.state.intent%64)) != 0)
 		tell(Find, Answered, s)
 	case fetch:
 		lost(Fetch, (*run).fail)
@@ -253,9 +253,9 @@ func (o Options) ask(s state, i int, tell func(Call, Fate, state)) {
 	old := r.state.intent < s.oldBelow
 	switch marker := s.b.marker; {
 	case marker == r.state.intent:
-		s.settle(o, i, true)
+		s.settle(i, true)
 	case marker != 0 && marker == r.state.last, marker == 0 && !old, marker == 0 && o.Mistakes.AbsentIsAbort:
-		s.settle(o, i, false)
+		s.settle(i, false)
 	case marker == 0:
 		r.at = search
 	default:
@@ -270,7 +270,7 @@ func (o Options) ask(s state, i int, tell func(Call, Fate, state)) {
 	tell(Marker, Answered, s)
 }
 
-func (s *state) settle(o Options, i int, committed bool) {
+func (s *state) settle(i int, committed bool) {
 	r := &s.runs[i]
 	if r.open == r.state.intent {
 		r.open = 0
@@ -448,12 +448,12 @@ func (o Options) write(s state, i int, tell func(Call, Fate, state)) {
 	t = s
 	t.runs[i].at = at + 1
 	tell(Write, AnswerLost, t)
-	s.written(o, i, at)
+	s.written(i, at)
 	tell(Write, Answered, s)
 }
 
 // written goes on after a write that succeeded.
-func (s *state) written(o Options, i int, at place) {
+func (s *state) written(i int, at place) {
 	r := &s.runs[i]
 	r.state, r.gen = s.o, s.o.gen
 	switch at {
@@ -500,7 +500,7 @@ func (o Options) reread(s state, i int, tell func(Call, Fate, state)) {
 	r := &s.runs[i]
 	switch {
 	case s.o.gen != 0 && s.mine(o, r, at):
-		s.written(o, i, at)
+		s.written(i, at)
 		tell(Reread, Answered, s)
 	case s.o.gen == r.gen:
 		again(Reread, Answered)
