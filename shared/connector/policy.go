@@ -50,7 +50,7 @@ func (e *examination) errorPolicy() ErrorPolicy {
 	return ErrorPolicy{
 		Tolerate:              strings.EqualFold(e.filled(tolerance), "all"),
 		DeadLetterTopic:       e.values[deadLetterTopic],
-		DeadLetterReplication: int16(e.int("errors.deadletterqueue.topic.replication.factor")), //nolint:gosec // its check bounds it
+		DeadLetterReplication: int16(e.int("errors.deadletterqueue.topic.replication.factor")),
 		DeadLetterHeaders:     e.bool("errors.deadletterqueue.context.headers.enable"),
 		NullDeadLetters:       e.bool("report.null.values.to.dlq"),
 		Log:                   e.bool("errors.log.enable"),

@@ -210,7 +210,7 @@ func equalHeads(a, b Head) bool {
 
 // audit leaves a line about a change by hand.
 func (p *partition) audit(ctx context.Context, c Change, out Changed, generation int64) {
-	attrs := []any{
+	attrs := []slog.Attr{
 		slog.String("verb", string(c.Verb)), slog.String("head", p.deps.Heads.URL(p.headName())),
 		slog.Int64("generation_before", generation), slog.Int64("generation_after", p.generation),
 		slog.Int64("frontier_after", out.After.Frontier),
@@ -224,7 +224,7 @@ func (p *partition) audit(ctx context.Context, c Change, out Changed, generation
 	if c.AbandonPlan && out.Before != nil && out.Before.Plan != nil {
 		attrs = append(attrs, slog.String("abandoned_plan", out.Before.Plan.ID))
 	}
-	p.log(ctx).WarnContext(ctx, "offsets were changed by hand", attrs...)
+	p.log(ctx).LogAttrs(ctx, slog.LevelWarn, "offsets were changed by hand", attrs...)
 }
 
 // settle makes out.After the head without the plan in flight, if there is nothing left to do about it or it may be given
