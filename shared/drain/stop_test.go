@@ -421,6 +421,7 @@ func TestDeadlineLeavesWhatWasNotLookedAt(t *testing.T) {
 		}
 		p := parts[0]
 		soft, cancel := context.WithCancelCause(w.ctx)
+		defer cancel(nil)
 		p.soft = soft
 		in := p.open(0)
 		t.Cleanup(in.close)
