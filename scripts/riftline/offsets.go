@@ -95,7 +95,7 @@ func (a *app) kindOf(ctx context.Context, name string) (connector.Kind, error) {
 	file, err := e.Connector(ctx, name)
 	if err != nil {
 		// The command itself says what is wrong with it, as for any other connector.
-		return connector.SourceKind, nil //nolint:nilerr // see above
+		return connector.SourceKind, nil
 	}
 	return file.Kind, nil
 }

@@ -422,7 +422,7 @@ func TestDeadlineLeavesWhatWasNotLookedAt(t *testing.T) {
 		p := parts[0]
 		soft, cancel := context.WithCancelCause(w.ctx)
 		defer cancel(nil)
-		p.soft = soft
+		p.soft = soft //nolint:fatcontext // each round has a partition of its own
 		in := p.open(0)
 		t.Cleanup(in.close)
 		var planned int64

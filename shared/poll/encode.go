@@ -201,8 +201,8 @@ func fieldsOf(entries []record.Value, known []string) []string {
 		seen[name] = struct{}{}
 	}
 	for i := range entries {
-		for j := range entries[i].Fields {
-			name := entries[i].Fields[j].Name
+		for _, f := range entries[i].Fields {
+			name := f.Name
 			if _, ok := seen[name]; !ok && len(seen) < maxFields {
 				seen[name] = struct{}{}
 			}
