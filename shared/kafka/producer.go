@@ -97,7 +97,7 @@ func batchLimit(maxRequest int32, largest int64) int32 {
 	if maxRequest > 0 {
 		limit = max(min(limit, int64(maxRequest)), smallestBatch)
 		if largest += recordOverhead; largest > limit {
-			limit = min(largest, int64(maxRequest))
+			limit = max(limit, min(largest, int64(maxRequest)))
 		}
 	}
 	return int32(min(limit, 1<<30))
