@@ -290,7 +290,7 @@ func TestOffsetsOfTypedRecords(t *testing.T) {
 			{"settle", "things"}, {"settle", "things", "--committed", "--not-committed"}, {"settle", "things", "--committed"},
 			{"rebuild", "things"}, {"set", "things"}, {"set", "things", "--from", "none.json"}, {"set", "things", "--forget", "nobody"},
 			{"set", "things", "--timestamp", "noon"}, {"set", "things", "--timestamp", "2026-11-29T12:00:00Z"},
-			{"show", "archive"}, {"show", "nobody"}, {"show", "things", "--variable", "x"}, {"show"},
+			{"rebuild", "archive", "--from-topic"}, {"reset", "archive"}, {"show", "nobody"}, {"show", "things", "--variable", "x"}, {"show"},
 		} {
 			if code, out, errOut := commandIn(t, c.environ, "", append([]string{"offsets"}, args...)...); code != exitUsage {
 				t.Errorf("%v: exit %d\n%s%s", args, code, out, errOut)

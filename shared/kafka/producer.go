@@ -33,6 +33,8 @@ const (
 	// abortTimeout bounds the attempt to abort; what it does not reach ends with the transaction's own timeout, or
 	// with the next fence.
 	abortTimeout = 5 * time.Second
+	// commitLinger is how much longer than its context a commit may take that was asked for.
+	commitLinger = 4 * time.Second
 )
 
 // Producer publishes in transactions, each with a marker. Its methods may be called from one goroutine at a time.
@@ -172,7 +174,7 @@ func (p *Producer) CreateTopic(ctx context.Context, name string, c connector.Top
 	}
 	// The topic can be unknown to the broker asked for a moment.
 	var topic Topic
-	err = again(ctx, func() (bool, error) {
+	err = p.client.again(ctx, func() (bool, error) {
 		topic, err = p.client.topic(ctx, name)
 		return errors.Is(err, ErrTopicMissing), err
 	})
@@ -196,7 +198,7 @@ func (p *Producer) Fence(ctx context.Context) error {
 	}
 	var pid int64
 	var epoch int16
-	err = again(ctx, func() (bool, error) {
+	err = p.client.again(ctx, func() (bool, error) {
 		pid, epoch, err = k.ProducerID(ctx)
 		return notYet(err), err
 	})
@@ -293,6 +295,9 @@ func (p *Producer) publish(ctx context.Context, records []*kgo.Record, markerTop
 		}
 		return fmt.Errorf("%w: %w", ErrNotCommitted, classify(err))
 	}
+	// A commit that is asked for is seen through, also when the run is told to end meanwhile.
+	ctx, cancel := linger(ctx, commitLinger)
+	defer cancel()
 	if err := k.EndTransaction(ctx, kgo.TryCommit); err != nil {
 		return fmt.Errorf("%w: committing: %w", ErrUnknownOutcome, err)
 	}
@@ -306,6 +311,13 @@ func (p *Producer) publish(ctx context.Context, records []*kgo.Record, markerTop
 		p.broken = true
 	}
 	return nil
+}
+
+// linger returns a context that ends d after ctx has ended.
+func linger(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(d, cancel) })
+	return late, func() { stop(); cancel() }
 }
 
 // prepare does everything up to the commit.
@@ -330,7 +342,7 @@ func (p *Producer) prepare(ctx context.Context, k *kgo.Client, records []*kgo.Re
 			return fmt.Errorf("producing to topic %s: %w", r.Record.Topic, r.Err)
 		}
 	}
-	if err := loaded(ctx, k, records); err != nil {
+	if err := p.loaded(ctx, k, records); err != nil {
 		return err
 	}
 	step.Reached(ctx, "poll.9.produced")
@@ -353,9 +365,9 @@ func (p *Producer) prepare(ctx context.Context, k *kgo.Client, records []*kgo.Re
 // loaded waits until the library has stored the partitions that it has produced to. It partitions the first records of a
 // topic before that (franz-go v1.22.2, storePartitionsUpdate), and a commit that comes in between finds no partition in
 // the transaction: the library then aborts it, or leaves it open, and reports success.
-func loaded(ctx context.Context, k *kgo.Client, records []*kgo.Record) error {
+func (p *Producer) loaded(ctx context.Context, k *kgo.Client, records []*kgo.Record) error {
 	for _, r := range records {
-		err := again(ctx, func() (bool, error) {
+		err := p.client.again(ctx, func() (bool, error) {
 			leader, _, err := k.PartitionLeader(r.Topic, r.Partition)
 			if err == nil && leader < 0 {
 				err = errors.New("the partition is not known yet")
@@ -398,7 +410,7 @@ func (p *Producer) same(ctx context.Context, k *kgo.Client) error {
 func (p *Producer) mark(ctx context.Context, topic Topic, m Marker) error {
 	add := kmsg.NewPtrAddOffsetsToTxnRequest()
 	add.TransactionalID, add.ProducerID, add.ProducerEpoch, add.Group = p.id, p.pid, p.epoch, p.id
-	err := again(ctx, func() (bool, error) {
+	err := p.client.again(ctx, func() (bool, error) {
 		resp, err := request[*kmsg.AddOffsetsToTxnResponse](ctx, p.client, add)
 		if err != nil {
 			return notYet(err), err
@@ -419,7 +431,7 @@ func (p *Producer) mark(ctx context.Context, topic Topic, m Marker) error {
 	t.Partitions = append(t.Partitions, one)
 	commit.Topics = append(commit.Topics, t)
 	since := time.Now()
-	err = again(ctx, func() (bool, error) {
+	err = p.client.again(ctx, func() (bool, error) {
 		resp, err := request[*kmsg.TxnOffsetCommitResponse](ctx, p.client, commit)
 		if err != nil {
 			return notYet(err), err
