@@ -45,7 +45,7 @@ func TestOffsetsOfASink(t *testing.T) {
 	run(exitStopped, "object: gs://archive/topics/things/partition=0/things+0+0000000000.avro", "set", "archive", "things/0", "0")
 	run(exitStopped, "the one that the head is about", "reset", "archive", "things/0")
 	run(exitUsage, "no topic-partition things/7", "set", "archive", "things/7", "0")
-	run(exitUsage, "no sink", "show", "things")
+	run(exitUsage, "no sink", "skip", "things", "things/0", "0")
 	if text := run(exitDone, "would become", "skip", "archive", "things/0", offset, "--dry-run"); strings.Contains(text, "by hand") {
 		t.Errorf("a dry run leaves an audit line: %s", text)
 	}
