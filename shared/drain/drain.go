@@ -9,7 +9,6 @@ import (
 	"io"
 	"iter"
 	"log/slog"
-	"maps"
 	"regexp"
 	"runtime"
 	"slices"
@@ -28,7 +27,7 @@ import (
 // Consumer is what a drain asks of Kafka; see [kafka.Consumer] for the meaning and the errors of each method.
 type Consumer interface {
 	Topics(ctx context.Context, names []string) (map[string]kafka.Topic, error)
-	AllTopics(ctx context.Context) (map[string]kafka.Topic, error)
+	TopicsWhere(ctx context.Context, wanted func(name string) bool) (map[string]kafka.Topic, error)
 	RequireIdle(ctx context.Context) error
 	Committed(ctx context.Context, topic string) (map[int32]int64, error)
 	Commit(ctx context.Context, topic string, topicID [16]byte, partition int32, offset int64) error
@@ -204,11 +203,10 @@ func topicsOf(ctx context.Context, s connector.Sink, d Deps) (map[string]kafka.T
 	if err != nil {
 		return nil, fmt.Errorf("%w: topics.regex: %w", errConfiguration, err)
 	}
-	topics, err := d.Consumer.AllTopics(ctx)
+	topics, err := d.Consumer.TopicsWhere(ctx, pattern.MatchString)
 	if err != nil {
 		return nil, err
 	}
-	maps.DeleteFunc(topics, func(name string, _ kafka.Topic) bool { return !pattern.MatchString(name) })
 	if len(topics) == 0 {
 		logging.From(ctx).WarnContext(ctx, "no topic matches topics.regex; there is nothing to drain",
 			slog.String("connector", s.Name), slog.String("topics_regex", s.TopicsRegex))

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/riftline/riftline/shared/bucket"
 	"github.com/riftline/riftline/shared/connector"
@@ -19,6 +20,9 @@ import (
 // maxLosses is how often a drain begins a partition again after another run was first, before it leaves the partition
 // to that run.
 const maxLosses = 3
+
+// commitTimeout is how long the group's coordinator may take for a commit, which the drain can do without.
+const commitTimeout = 20 * time.Second
 
 // partition is the drain of one topic-partition.
 type partition struct {
@@ -179,7 +183,9 @@ func (p *partition) commit(ctx context.Context) error {
 	if p.committed >= p.frontier {
 		return nil
 	}
-	err := p.deps.Consumer.Commit(ctx, p.topic.Name, p.topic.ID, p.number, p.frontier)
+	limited, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	err := p.deps.Consumer.Commit(limited, p.topic.Name, p.topic.ID, p.number, p.frontier)
 	switch {
 	case err == nil:
 		p.committed = p.frontier

@@ -356,6 +356,31 @@ func TestCommitFails(t *testing.T) {
 	w.verify()
 }
 
+// TestCommitHangs: a coordinator that does not answer holds no drain up for ever.
+func TestCommitHangs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.produce(0, repeat(1, 4)...)
+	d := w.deps()
+	d.Consumer = silentConsumer{d.Consumer, t}
+	w.drainWith(w.sink, d, Drained)
+	w.drain(NothingNew)
+	w.verify()
+}
+
+// silentConsumer ends a commit as its context's end does, which it does not wait for.
+type silentConsumer struct {
+	Consumer
+	t *testing.T
+}
+
+func (c silentConsumer) Commit(ctx context.Context, _ string, _ [16]byte, _ int32, _ int64) error {
+	if end, ok := ctx.Deadline(); !ok || time.Until(end) > commitTimeout {
+		c.t.Errorf("a commit may take until %v", end)
+	}
+	return context.DeadlineExceeded
+}
+
 type forgetfulConsumer struct{ Consumer }
 
 func (forgetfulConsumer) Commit(context.Context, string, [16]byte, int32, int64) error {

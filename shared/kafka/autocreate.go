@@ -28,7 +28,7 @@ func (p *Producer) AutoCreateTopic(ctx context.Context, name string) (Topic, err
 	defer cancel()
 	var topic Topic
 	var missing error
-	err := again(ctx, func() (bool, error) {
+	err := p.client.again(ctx, func() (bool, error) {
 		var err error
 		if topic, err = p.client.topic(ctx, name); errors.Is(err, ErrTopicMissing) {
 			missing = err

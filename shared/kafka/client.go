@@ -44,6 +44,8 @@ type client struct {
 	settings settings
 	log      *slog.Logger
 	extra    []kgo.Opt
+	// patience bounds how long brokers are asked again for one thing.
+	patience time.Duration
 
 	mu      sync.Mutex
 	kgo     *kgo.Client
@@ -56,7 +58,7 @@ func newClient(k connector.Kafka, log *slog.Logger, extra func(settings) []kgo.O
 	if err != nil {
 		return nil, err
 	}
-	c := &client{settings: s, log: log}
+	c := &client{settings: s, log: log, patience: patience}
 	if extra != nil {
 		c.extra = extra(s)
 	}
@@ -195,8 +197,9 @@ func request[T kmsg.Response](ctx context.Context, c *client, req kmsg.Request) 
 }
 
 // topics asks the brokers, not the library's cache, which goes on showing the id of a topic that was created anew. A
-// topic that does not exist is missing from the result; leaders are by partition.
-func (c *client) topics(ctx context.Context, names ...string) (map[string]Topic, map[string][]int32, error) {
+// topic that does not exist is missing from the result; leaders are by partition. Without names it asks for all topics
+// but Kafka's internal ones, and nothing is wrong with a topic that is not wanted.
+func (c *client) topics(ctx context.Context, wanted func(name string) bool, names ...string) (map[string]Topic, map[string][]int32, error) {
 	req := kmsg.NewPtrMetadataRequest()
 	for _, name := range names {
 		t := kmsg.NewMetadataRequestTopic()
@@ -204,13 +207,13 @@ func (c *client) topics(ctx context.Context, names ...string) (map[string]Topic,
 		req.Topics = append(req.Topics, t)
 	}
 	topics, leaders := map[string]Topic{}, map[string][]int32{}
-	err := again(ctx, func() (bool, error) {
+	err := c.again(ctx, func() (bool, error) {
 		resp, err := request[*kmsg.MetadataResponse](ctx, c, req)
 		if err != nil {
 			return notYet(err), err
 		}
 		for _, t := range resp.Topics {
-			if t.Topic == nil || len(names) == 0 && internal(t) {
+			if t.Topic == nil || len(names) == 0 && (internal(t) || !wanted(*t.Topic)) {
 				continue
 			}
 			switch err := kerr.ErrorForCode(t.ErrorCode); {
@@ -240,7 +243,7 @@ func internal(t kmsg.MetadataResponseTopic) bool {
 
 // topic is one topic, or ErrTopicMissing with the command that creates it.
 func (c *client) topic(ctx context.Context, name string) (Topic, error) {
-	found, _, err := c.topics(ctx, name)
+	found, _, err := c.topics(ctx, nil, name)
 	if err != nil {
 		return Topic{}, fmt.Errorf("asking the brokers for topic %s: %w", name, err)
 	}
@@ -259,13 +262,16 @@ func (c *client) missing(names ...string) error {
 	return fmt.Errorf("%w: %s; create it with: %s", ErrTopicMissing, strings.Join(names, ", "), strings.Join(commands, "; "))
 }
 
-// again calls f until it says that another try is of no use or ctx ends, and returns its last error.
-func again(ctx context.Context, f func() (more bool, err error)) error {
-	backoff := firstBackoff
+// again calls f until it says that another try is of no use, ctx ends, or patience does, and returns its last error.
+func (c *client) again(ctx context.Context, f func() (more bool, err error)) error {
+	since, backoff := time.Now(), firstBackoff
 	for {
 		more, err := f()
 		if err == nil || !more {
 			return err
+		}
+		if time.Since(since) > c.patience {
+			return fmt.Errorf("no progress for %s: %w", c.patience, err)
 		}
 		if pause(ctx, backoff) != nil {
 			return err
@@ -303,7 +309,7 @@ func (c *client) offsets(ctx context.Context, group string, topic Topic, partiti
 	g.Topics = append(g.Topics, t)
 	req.Groups = append(req.Groups, g)
 	found := map[int32]offset{}
-	err := again(ctx, func() (bool, error) {
+	err := c.again(ctx, func() (bool, error) {
 		clear(found)
 		resp, err := request[*kmsg.OffsetFetchResponse](ctx, c, req)
 		if err != nil {
@@ -378,7 +384,7 @@ func (c *client) listOffsets(ctx context.Context, topic Topic, timestamp int64, 
 	}
 	req.Topics = append(req.Topics, t)
 	out := map[int32]int64{}
-	err := again(ctx, func() (bool, error) {
+	err := c.again(ctx, func() (bool, error) {
 		k, err := c.get(ctx)
 		if err != nil {
 			return false, err

@@ -17,7 +17,7 @@ func (c *Consumer) Compacted(ctx context.Context, topic string) (bool, error) {
 	r.ResourceType, r.ResourceName, r.ConfigNames = kmsg.ConfigResourceTypeTopic, topic, []string{"cleanup.policy"}
 	req.Resources = append(req.Resources, r)
 	compacted := false
-	err := again(ctx, func() (bool, error) {
+	err := c.client.again(ctx, func() (bool, error) {
 		resp, err := request[*kmsg.DescribeConfigsResponse](ctx, c.client, req)
 		if err != nil {
 			return notYet(err), err

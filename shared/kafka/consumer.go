@@ -46,7 +46,7 @@ func (c *Consumer) Topics(ctx context.Context, names []string) (map[string]Topic
 	if len(names) == 0 {
 		return map[string]Topic{}, nil
 	}
-	found, leaders, err := c.client.topics(ctx, names...)
+	found, leaders, err := c.client.topics(ctx, nil, names...)
 	if err != nil {
 		return nil, fmt.Errorf("asking the brokers for topics %s: %w", strings.Join(names, ", "), err)
 	}
@@ -63,10 +63,10 @@ func (c *Consumer) Topics(ctx context.Context, names []string) (map[string]Topic
 	return found, nil
 }
 
-// AllTopics asks the brokers for all topics that may be seen, Kafka's internal ones left out. ErrAuthorization,
-// ErrAuthentication, ErrUnreachable.
-func (c *Consumer) AllTopics(ctx context.Context) (map[string]Topic, error) {
-	found, leaders, err := c.client.topics(ctx)
+// TopicsWhere asks the brokers for the topics, of those that may be seen, whose names are wanted, Kafka's internal ones
+// left out. What is wrong with other topics is no error. ErrAuthorization, ErrAuthentication, ErrUnreachable.
+func (c *Consumer) TopicsWhere(ctx context.Context, wanted func(name string) bool) (map[string]Topic, error) {
+	found, leaders, err := c.client.topics(ctx, wanted)
 	if err != nil {
 		return nil, fmt.Errorf("asking the brokers for all topics: %w", err)
 	}
@@ -112,7 +112,7 @@ func (c *Consumer) RequireIdle(ctx context.Context) error {
 func (c *Consumer) describeClassic(ctx context.Context) (state string, members []string, err error) {
 	req := kmsg.NewPtrDescribeGroupsRequest()
 	req.Groups = []string{c.group}
-	err = again(ctx, func() (bool, error) {
+	err = c.client.again(ctx, func() (bool, error) {
 		resp, err := request[*kmsg.DescribeGroupsResponse](ctx, c.client, req)
 		if err != nil {
 			return notYet(err), err
@@ -138,7 +138,7 @@ func (c *Consumer) describeClassic(ctx context.Context) (state string, members [
 func (c *Consumer) describeNew(ctx context.Context) (state string, members []string, err error) {
 	req := kmsg.NewPtrConsumerGroupDescribeRequest()
 	req.Groups = []string{c.group}
-	err = again(ctx, func() (bool, error) {
+	err = c.client.again(ctx, func() (bool, error) {
 		k, err := c.client.get(ctx)
 		if err != nil {
 			return false, err
@@ -204,7 +204,7 @@ func (c *Consumer) Commit(ctx context.Context, topic string, topicID [16]byte, p
 	t.Partitions = append(t.Partitions, p)
 	req.Topics = append(req.Topics, t)
 	since := time.Now()
-	err := again(ctx, func() (bool, error) {
+	err := c.client.again(ctx, func() (bool, error) {
 		resp, err := request[*kmsg.OffsetCommitResponse](ctx, c.client, req)
 		if err != nil {
 			return notYet(err), err

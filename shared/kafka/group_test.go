@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -123,4 +125,89 @@ func TestTopics(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// Brokers that never get ready end an operation, also where the caller sets no end.
+func TestPatienceEnds(t *testing.T) {
+	for name, tt := range map[string]struct {
+		key kmsg.Key
+		err *kerr.Error
+		do  func(*Consumer, context.Context, Topic) error
+	}{
+		"commit": {kmsg.OffsetCommit, kerr.CoordinatorLoadInProgress, func(c *Consumer, ctx context.Context, topic Topic) error {
+			return c.Commit(ctx, topic.Name, topic.ID, 0, 1)
+		}},
+		"committed": {kmsg.OffsetFetch, kerr.UnstableOffsetCommit, func(c *Consumer, ctx context.Context, topic Topic) error {
+			_, err := c.Committed(ctx, topic.Name)
+			return err
+		}},
+		"idle": {kmsg.DescribeGroups, kerr.CoordinatorLoadInProgress, func(c *Consumer, ctx context.Context, _ Topic) error {
+			return c.RequireIdle(ctx)
+		}},
+		"topics": {kmsg.Metadata, kerr.LeaderNotAvailable, func(c *Consumer, ctx context.Context, topic Topic) error {
+			_, err := c.Topics(ctx, []string{topic.Name})
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, k := brokers(t)
+			topic := makeTopic(t, k, 1, nil)
+			in := consumer(t, k, "group")
+			in.client.extra = append(in.client.extra, kgo.RetryTimeout(100*time.Millisecond)) // the library's own
+			if err := tt.do(in, limit(t), topic); err != nil {
+				t.Fatal(err)
+			}
+			f := c.Fault(kfake.Fault{Keys: []kmsg.Key{tt.key}, Err: tt.err, Count: -1})
+			defer f.Remove()
+			in.client.patience = 200 * time.Millisecond
+			done := make(chan error, 1)
+			go func() { done <- tt.do(in, t.Context(), topic) }()
+			select {
+			case err := <-done:
+				if !errors.Is(err, tt.err) || !strings.Contains(err.Error(), "no progress") {
+					t.Error(err)
+				}
+			case <-time.After(45 * time.Second):
+				t.Error("it goes on asking")
+			}
+		})
+	}
+}
+
+// A topic that is not wanted may be as broken as it likes.
+func TestTopicsWhere(t *testing.T) {
+	c, k := brokers(t)
+	good, broken := makeTopic(t, k, 2, nil), makeTopic(t, k, 1, nil)
+	c.ControlKey(kmsg.Metadata.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		resp := req.ResponseKind().(*kmsg.MetadataResponse)
+		broker := kmsg.NewMetadataResponseBroker()
+		host, port, _ := strings.Cut(k.Brokers[0], ":")
+		at, _ := strconv.ParseInt(port, 10, 32)
+		broker.Host, broker.Port = host, int32(at)
+		resp.Brokers, resp.ControllerID = append(resp.Brokers, broker), broker.NodeID
+		for _, topic := range []Topic{good, broken} {
+			one := kmsg.NewMetadataResponseTopic()
+			one.Topic, one.TopicID = kmsg.StringPtr(topic.Name), topic.ID
+			if topic == broken {
+				one.ErrorCode = kerr.InvalidTopicException.Code
+			}
+			for p := range topic.Partitions {
+				part := kmsg.NewMetadataResponseTopicPartition()
+				part.Partition = p
+				one.Partitions = append(one.Partitions, part)
+			}
+			resp.Topics = append(resp.Topics, one)
+		}
+		return resp, nil, true
+	})
+	in := consumer(t, k, "group")
+	found, err := in.TopicsWhere(limit(t), func(name string) bool { return name == good.Name })
+	if err != nil || !maps.Equal(found, map[string]Topic{good.Name: good}) {
+		t.Errorf("%+v, %v", found, err)
+	}
+	if _, err := in.TopicsWhere(limit(t), func(name string) bool { return name == broken.Name }); !errors.Is(err, kerr.InvalidTopicException) {
+		t.Errorf("a topic that is wanted: %v", err)
+	}
 }

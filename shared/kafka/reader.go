@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// patience is how long a reader tries without getting anywhere: a broker that restarts, a leader election, or an
-	// open transaction that holds back the end it was told to reach.
+	// patience is how long anything is tried without getting anywhere: a broker that restarts, a leader election, or,
+	// for a reader, an open transaction that holds back the end it was told to reach.
 	patience = 90 * time.Second
 	// largestFetch is the most that a fetch grows to for a single batch.
 	largestFetch = 1 << 30
@@ -237,7 +237,7 @@ func (r *Reader) judge(err error, part *kmsg.FetchResponseTopicPartition) error 
 func (r *Reader) refresh() error {
 	ctx, cancel := context.WithTimeout(r.ctx, requestTimeout)
 	defer cancel()
-	found, leaders, err := r.c.client.topics(ctx, r.topic.Name)
+	found, leaders, err := r.c.client.topics(ctx, nil, r.topic.Name)
 	if err != nil {
 		if errors.Is(err, ErrAuthorization) || errors.Is(err, ErrAuthentication) {
 			return err
