@@ -21,8 +21,10 @@ func (a *app) validateCommand() *cobra.Command {
 		Long: `validate says of every key of a connector file what becomes of it here: honoured, ignored, refused, or honoured with
 advice, each with the reason. All problems are listed at once. No reference to a secret is followed, nothing is dialled.
 
-The forms in which connector files are pasted (comments, <…> around a URL, Connect's REST form) are read, with a
-warning.`,
+A key that nobody knows is a warning; one that looks like a slip of a known key is an error.
+
+The forms in which connector files are pasted (// and /* */ comments, <…> around a URL, Connect's REST form) are
+read, with a warning.`,
 		Example: `  riftline validate infra/connectors/*.json
   riftline validate --strict challenger.json                        # an unknown key is an error
   riftline validate --set gcs-sink:flush.size=1000 gcs-sink.json    # with a key that wins over the file
