@@ -35,6 +35,8 @@ var (
 	ErrGroupActive = errors.New("consumer group has active members")
 	// ErrOutOfRange says that an offset is below the log start or beyond the log's end.
 	ErrOutOfRange = errors.New("offset is out of range")
+	// ErrSearchUnfinished says that a search got on but was not through when its time was over.
+	ErrSearchUnfinished = errors.New("the search was not finished in time")
 	// ErrTopicRecreated says that a topic has been deleted and made again since its id was taken.
 	ErrTopicRecreated = errors.New("topic was deleted and created again")
 )

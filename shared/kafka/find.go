@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -34,8 +36,11 @@ func (f Found) String() string {
 // that the topic has when it begins, transactions that are open then included: it waits for them as long as ctx and a
 // reader's patience allow. Fence before, so that the intent's own transaction is decided.
 //
-// NotCommitted is returned only if every partition still reaches back before since (its log start is 0, or the first
-// record is older) and the topic is not compacted.
+// NotCommitted is returned only if every partition still reaches back before since and the topic is not compacted. A
+// partition does so when its log start is 0, or when its first record is older: by the broker's clock, or, of a record
+// with the header riftline-id, by the beginning of the run that wrote it. Another producer's word is not taken.
+//
+// ErrSearchUnfinished when records came until ctx was over; another search needs more time.
 func (p *Producer) FindIntent(ctx context.Context, topic, id string, since time.Time) (Found, error) {
 	found, err := p.find(ctx, topic, id, since)
 	if err != nil {
@@ -61,9 +66,9 @@ func (p *Producer) find(ctx context.Context, topic, id string, since time.Time) 
 	if _, err := c.Topics(ctx, []string{topic}); err != nil {
 		return Unknown, err
 	}
-	complete := true
+	complete, advanced := true, time.Now()
 	for partition := range t.Partitions {
-		s := scan{id: id, since: since, reaches: start[partition] == 0}
+		s := scan{id: id, since: since, reaches: start[partition] == 0, advanced: &advanced}
 		if err := s.read(ctx, c.Read(t, partition, start[partition], end[partition])); err != nil {
 			return Unknown, err
 		}
@@ -99,6 +104,28 @@ type scan struct {
 	// reaches says that the partition holds everything since then.
 	reaches bool
 	found   bool
+	// advanced is when the search last got on.
+	advanced *time.Time
+}
+
+const (
+	// stalled is how long a search gets nowhere before that, and not the topic's size, is what holds it up.
+	stalled = 10 * time.Second
+	// longestRun is more than the platform lets a run take (60 minutes for a request): a record has the time at which
+	// its run began, and others may have been written before it.
+	longestRun = 2 * time.Hour
+)
+
+// logAppendTime is the timestamp type of records whose time is the broker's.
+const logAppendTime = 1
+
+// older reports whether a record, with a timestamp of this type, was certainly written before a time.
+func older(r *kgo.Record, timestampType int8, than time.Time) bool {
+	if timestampType == logAppendTime {
+		return r.Timestamp.Before(than)
+	}
+	ours := slices.ContainsFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == HeaderID })
+	return ours && r.Timestamp.Before(than.Add(-longestRun))
 }
 
 func (s *scan) read(ctx context.Context, r *Reader) error {
@@ -110,12 +137,16 @@ func (s *scan) read(ctx context.Context, r *Reader) error {
 			return nil
 		}
 		if err != nil {
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) && time.Since(*s.advanced) < stalled {
+				return fmt.Errorf("%w: %w", ErrSearchUnfinished, err)
+			}
 			return err
 		}
+		*s.advanced = time.Now()
 		for _, record := range records {
 			if first {
 				first = false
-				s.reaches = s.reaches || record.Timestamp.Before(s.since)
+				s.reaches = s.reaches || older(record, record.Attrs.TimestampType(), s.since)
 			}
 			for _, h := range record.Headers {
 				if h.Key == HeaderID && string(h.Value) == s.id {

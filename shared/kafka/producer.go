@@ -226,12 +226,9 @@ func refusal(err error) error {
 
 // Marker reads the marker of the last committed transaction, as it is after every transaction of the id that was being
 // ended; false when there is none, be it that none was ever written or that it has expired. topic is the marker's.
+// ErrTopicMissing when the broker that was asked knows of no such topic, or not yet.
 func (p *Producer) Marker(ctx context.Context, topic string) (Marker, bool, error) {
 	t, err := p.client.topic(ctx, topic)
-	if errors.Is(err, ErrTopicMissing) {
-		// Offsets go with their topic.
-		return Marker{}, false, nil
-	}
 	if err != nil {
 		return Marker{}, false, fmt.Errorf("reading the marker of %s: %w", p.id, err)
 	}

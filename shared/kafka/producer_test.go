@@ -83,6 +83,9 @@ func TestMarkerTopic(t *testing.T) {
 		}
 		wantMarker(t, p, markers, Marker{"i1", 1})
 		wantMarker(t, p, data, Marker{})
+		if _, ok, err := p.Marker(limit(t), name(t, "absent")); ok || !errors.Is(err, ErrTopicMissing) {
+			t.Errorf("a topic that is not there: %v, %v", ok, err)
+		}
 	})
 }
 
@@ -457,22 +460,93 @@ func TestFindIntent(t *testing.T) {
 
 func TestFindIntentInALogThatHasLostItsStart(t *testing.T) {
 	everywhere(t, func(t *testing.T, k connector.Kafka) {
-		topic := makeTopic(t, k, 1, nil)
-		p := producer(t, k, name(t, "source"))
-		fence(t, p)
-		publish(t, p, topic, Marker{"i1", 1}, "a", "b")
-		remaining := time.Now()
-		publish(t, p, topic, Marker{"i2", 2}, "c")
-		deleteBefore(t, k, topic.Name, 2)
-		for since, want := range map[time.Time]Found{
-			remaining.Add(-time.Hour): Unknown,      // could have been removed
-			time.Now().Add(time.Hour): NotCommitted, // what is left is older
+		begun := time.Now().Truncate(time.Millisecond)
+		old := begun.Add(-240 * time.Hour)
+		ours := func(at time.Time) *kgo.Record {
+			return &kgo.Record{Timestamp: at, Value: []byte("v"), Headers: []kgo.RecordHeader{{Key: HeaderID, Value: []byte("i2")}}}
+		}
+		for what, tt := range map[string]struct {
+			first *kgo.Record
+			since time.Time
+			want  Found
+		}{
+			"what is left was written later":         {ours(begun), begun.Add(-time.Hour), Unknown},
+			"what is left was written earlier":       {ours(old), begun, NotCommitted},
+			"a run that may have been under way":     {ours(begun.Add(-time.Hour)), begun, Unknown},
+			"another producer says it is old":        {&kgo.Record{Timestamp: old, Value: []byte("v")}, begun, Unknown},
+			"times of records are not to be trusted": {ours(old), time.Time{}, Unknown},
 		} {
-			if got, err := p.FindIntent(limit(t), topic.Name, "i1", since); err != nil || got != want {
-				t.Errorf("since %v: %v, %v; want %v", since, got, err, want)
-			}
+			t.Run(what, func(t *testing.T) {
+				topic := makeTopic(t, k, 1, nil)
+				p := producer(t, k, name(t, "source"))
+				fence(t, p)
+				produce(t, k, &kgo.Record{Topic: topic.Name, Value: []byte("removed")})
+				tt.first.Topic = topic.Name
+				produce(t, k, tt.first)
+				deleteBefore(t, k, topic.Name, 1)
+				if got, err := p.FindIntent(limit(t), topic.Name, "i1", tt.since); err != nil || got != tt.want {
+					t.Errorf("%v, %v; want %v", got, err, tt.want)
+				}
+			})
 		}
 	})
+}
+
+func TestOlder(t *testing.T) {
+	at := time.Now()
+	ours := []kgo.RecordHeader{{Key: HeaderID}}
+	for what, tt := range map[string]struct {
+		record        kgo.Record
+		timestampType int8
+		want          bool
+	}{
+		"by the broker's clock":         {kgo.Record{Timestamp: at.Add(-time.Second)}, logAppendTime, true},
+		"not by the broker's clock":     {kgo.Record{Timestamp: at.Add(time.Second), Headers: ours}, logAppendTime, false},
+		"by our run's beginning":        {kgo.Record{Timestamp: at.Add(-longestRun - time.Second), Headers: ours}, 0, true},
+		"our run may have been at it":   {kgo.Record{Timestamp: at.Add(-time.Second), Headers: ours}, 0, false},
+		"another producer's word":       {kgo.Record{Timestamp: at.Add(-1000 * time.Hour)}, 0, false},
+		"another producer's, no type":   {kgo.Record{Timestamp: at.Add(-1000 * time.Hour)}, -1, false},
+		"another producer with headers": {kgo.Record{Timestamp: at.Add(-1000 * time.Hour), Headers: []kgo.RecordHeader{{Key: "id"}}}, 0, false},
+	} {
+		if got := older(&tt.record, tt.timestampType, at); got != tt.want {
+			t.Errorf("%s: %v, want %v", what, got, tt.want)
+		}
+	}
+}
+
+// A topic that is too long for the time there is and brokers that do not answer are told apart.
+func TestFindIntentRunsOutOfTime(t *testing.T) {
+	for what, answers := range map[string]bool{"a long topic": true, "silent brokers": false} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			c, k := brokers(t)
+			topic := makeTopic(t, k, 1, nil)
+			p := producer(t, k, "source")
+			fence(t, p)
+			k.Client = map[string]string{"fetch.max.bytes": "1"}
+			produce(t, k, records(topic.Name, "i1", "a", "b", "c", "d")...)
+			var s scan
+			advanced := time.Now()
+			if !answers {
+				advanced = advanced.Add(-stalled)
+			}
+			s.advanced = &advanced
+			in := consumer(t, k, "group")
+			if _, err := in.Topics(limit(t), []string{topic.Name}); err != nil {
+				t.Fatal(err)
+			}
+			c.ControlKey(kmsg.Fetch.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+				c.KeepControl()
+				return nil, errors.New("too late"), true
+			})
+			ctx, cancel := context.WithDeadline(t.Context(), time.Now())
+			defer cancel()
+			err := s.read(ctx, in.Read(topic, 0, 0, 4))
+			if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrSearchUnfinished) != answers {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 func TestFindIntentInACompactedTopic(t *testing.T) {

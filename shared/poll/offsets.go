@@ -295,7 +295,7 @@ func (o *operation) marker(ctx context.Context) (kafka.Marker, error) {
 		ctx, cancel = context.WithTimeout(ctx, showPatience)
 		defer cancel()
 	}
-	m, ok, err := p.Marker(ctx, topic)
+	m, ok, err := markerOf(ctx, p, topic)
 	if err != nil {
 		return m, fmt.Errorf("reading the marker of group %s: %w", group, err)
 	}

@@ -189,6 +189,11 @@ func TestEveryStopHasAWayOut(t *testing.T) {
 		w.marked, w.unsearchable = false, true
 		return w
 	}
+	long := func(t *testing.T) *world {
+		w := unknowable(t)
+		w.unsearchable, w.long = false, true
+		return w
+	}
 	for name, c := range map[string]struct {
 		prepare func(*testing.T) *world
 		command string
@@ -197,6 +202,7 @@ func TestEveryStopHasAWayOut(t *testing.T) {
 	}{
 		"it cannot be found out, and was":     {unknowable, "settle ladder --committed", OffsetsRequest{Verb: Settle, Committed: true}, true},
 		"it cannot be found out, and was not": {unknowable, "settle ladder --not-committed", OffsetsRequest{Verb: Settle}, false},
+		"the search takes too long":           {long, "settle ladder --committed", OffsetsRequest{Verb: Settle, Committed: true}, true},
 		"it cannot be found out: rebuild":     {unknowable, "settle", OffsetsRequest{Verb: Rebuild}, true},
 		"the topic was created again": {func(t *testing.T) *world {
 			w := newWorld(t)

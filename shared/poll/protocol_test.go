@@ -292,3 +292,24 @@ func TestCommitThatIsCarriedOutLate(t *testing.T) {
 		}
 	}
 }
+
+// TestTopicThatABrokerDoesNotKnowYet: that a broker knows of no such topic says nothing of what was committed to it.
+func TestTopicThatABrokerDoesNotKnowYet(t *testing.T) {
+	w := leftBehind(t, "commit", true)
+	s, _, err := w.run("asks", func(p point) error {
+		if p.call == "marker" && !p.after {
+			return kafka.ErrTopicMissing
+		}
+		return nil
+	})
+	if err == nil || s.Outcome != Unavailable || !strings.Contains(s.Error, "riftline offsets reset ladder") {
+		t.Errorf("%s: %v", s.Outcome, err)
+	}
+	w.pass(10 * time.Minute)
+	if s := w.undisturbed(t, Published); s.Recovered != "committed" {
+		t.Errorf("%+v", s)
+	}
+	if wrong := w.check(); wrong != "" {
+		t.Error(wrong)
+	}
+}

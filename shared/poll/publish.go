@@ -108,7 +108,7 @@ func (r *run) fence(ctx context.Context, markerTopic kafka.Topic) error {
 		}
 		step.Reached(ctx, "poll.7.looked")
 	}
-	m, ok, err := r.producer.Marker(ctx, markerTopic.Name)
+	m, ok, err := markerOf(ctx, r.producer, markerTopic.Name)
 	if err != nil {
 		return r.release(ctx, fmt.Errorf("checking the marker of group %s: %w", r.store.Partition.TransactionalID(), err))
 	}

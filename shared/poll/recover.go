@@ -67,6 +67,11 @@ func (r *run) ask(ctx context.Context, p Producer) (committed bool, err error) {
 	intent := r.st.Intent
 	m, ok, err := p.Marker(ctx, intent.MarkerTopic)
 	switch {
+	case errors.Is(err, kafka.ErrTopicMissing) && r.st.TopicID == [16]byte{}:
+	case errors.Is(err, kafka.ErrTopicMissing):
+		// It was there when the intent was written. A broker may not know yet of a topic that was made a moment ago.
+		return false, failed(Unavailable, "recovering: reading the marker of group %s: %w; if the topic was deleted: %s",
+			r.store.Partition.TransactionalID(), err, r.store.Partition.WaysToForget())
 	case err != nil:
 		return false, fmt.Errorf("recovering: reading the marker of group %s: %w", r.store.Partition.TransactionalID(), err)
 	case ok && m.ID == intent.ID:
@@ -76,10 +81,21 @@ func (r *run) ask(ctx context.Context, p Producer) (committed bool, err error) {
 	case ok:
 		return false, r.stop(ctx, r.st, fmt.Sprintf("group %s holds the marker %s on topic %s, and the source offset object knows only of %s and of the intent %s: the object was restored or replaced by hand; %s",
 			r.store.Partition.TransactionalID(), m.ID, intent.MarkerTopic, orNone(r.st.Last), intent.ID, r.store.Partition.WaysToForget()))
-	case r.d.Now().Sub(intent.At) < r.s.MarkerAge:
+	}
+	if r.d.Now().Sub(intent.At) < r.s.MarkerAge {
 		return false, nil
 	}
 	return r.search(ctx, p)
+}
+
+// markerOf reads a marker as p.Marker does, and takes a topic that is missing for one that holds none: offsets go with
+// their topic. That must not decide what became of an intent.
+func markerOf(ctx context.Context, p Producer, topic string) (m kafka.Marker, ok bool, err error) {
+	m, ok, err = p.Marker(ctx, topic)
+	if errors.Is(err, kafka.ErrTopicMissing) {
+		return kafka.Marker{}, false, nil
+	}
+	return m, ok, err
 }
 
 // search reads the topic for an intent whose marker may have expired.
@@ -93,7 +109,13 @@ func (r *run) search(ctx context.Context, p Producer) (committed bool, err error
 		// nothing was removed does.
 		since = time.Time{}
 	}
+	// A search that had little time is begun again by the next poll; one that had a poll's time would have no more then.
+	ample := time.Until(r.deadline) > r.total/2
 	found, err := p.FindIntent(ctx, r.st.Topic, intent.ID, since)
+	if errors.Is(err, kafka.ErrSearchUnfinished) && ample {
+		return false, r.stop(ctx, r.st, fmt.Sprintf("whether intent %s of %s was committed could not be found out: its marker has expired and topic %s is too long to be searched in the time that a poll has; decide: %s",
+			intent.ID, intent.At.Format(time.RFC3339), r.st.Topic, settleCommands(r.store.Partition)))
+	}
 	if err != nil {
 		return false, fmt.Errorf("recovering: searching topic %s for the records of intent %s: %w", r.st.Topic, intent.ID, err)
 	}
@@ -104,7 +126,7 @@ func (r *run) search(ctx context.Context, p Producer) (committed bool, err error
 		return false, nil
 	}
 	return false, r.stop(ctx, r.st, fmt.Sprintf("whether intent %s of %s was committed cannot be found out any more: its marker has expired and topic %s no longer reaches back to it; decide: %s",
-		intent.ID, intent.At.Format("2006-01-02T15:04:05Z07:00"), r.st.Topic, settleCommands(r.store.Partition)))
+		intent.ID, intent.At.Format(time.RFC3339), r.st.Topic, settleCommands(r.store.Partition)))
 }
 
 func (r *run) settle(ctx context.Context, committed bool) {

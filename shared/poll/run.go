@@ -400,7 +400,7 @@ func (r *run) checkBegin(ctx context.Context, p Producer, markerTopic string) er
 	if !genesis && (r.st.Last == "" || r.st.LastMarkerTopic == markerTopic) {
 		return nil
 	}
-	m, ok, err := p.Marker(ctx, markerTopic)
+	m, ok, err := markerOf(ctx, p, markerTopic)
 	if err != nil {
 		return fmt.Errorf("reading the marker of group %s: %w", r.store.Partition.TransactionalID(), err)
 	}

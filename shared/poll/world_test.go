@@ -57,6 +57,8 @@ type world struct {
 	forgotten bool
 	// unsearchable is true when a search through the topic tells nothing.
 	unsearchable bool
+	// long is true when a search through the topic takes more than the time that there is.
+	long bool
 	// byHand is true once a person changed the offsets, which the model knows nothing of.
 	byHand bool
 	// late is a commit that was asked for and that the broker has not carried out yet.
@@ -87,7 +89,7 @@ func again(f func() *world) func() *world {
 		return &world{
 			t: w.t, now: w.now, answer: slices.Clone(w.answer), served: slices.Clone(w.served), object: slices.Clone(w.object),
 			generation: w.generation, deleted: w.deleted, topic: w.topic, missing: w.missing, automatic: w.automatic, epoch: w.epoch,
-			marker: w.marker, marked: w.marked, log: slices.Clone(w.log), raw: slices.Clone(w.raw), schema: w.schema, forgotten: w.forgotten, unsearchable: w.unsearchable, counts: map[string]int{},
+			marker: w.marker, marked: w.marked, log: slices.Clone(w.log), raw: slices.Clone(w.raw), schema: w.schema, forgotten: w.forgotten, unsearchable: w.unsearchable, long: w.long, counts: map[string]int{},
 			events: slices.Clone(w.events),
 		}
 	}
@@ -471,6 +473,9 @@ func valueOf(body []byte) string {
 
 func (c *client) FindIntent(_ context.Context, _, id string, _ time.Time) (found kafka.Found, err error) {
 	err = c.p.do("find", func() error {
+		if c.p.w.long {
+			return kafka.ErrSearchUnfinished
+		}
 		if !c.p.w.forgotten {
 			found = kafka.NotCommitted
 		}
