@@ -11,15 +11,15 @@ gotest = RIFTLINE_RACE='$(race)' go run ./scripts/gotest
 .PHONY: help run run-real test test-unit test-check test-e2e test-long crash-source crash-sink figures bench bench-poll-cost lint fmt build clean
 
 help: ## Show what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Run both connector files against a simulated Riot API and embedded parts; results in .riftline
 	rm -rf .riftline
 	go run ./scripts/riftline run --simulate --source infra/connectors/challenger.json --sink infra/connectors/gcs-sink.json --out .riftline
 
-run-real: ## The same against the real Riot API, with the key in RIOT_API_KEY
+run-real: ## The same against the real Riot API, with the key in RIOT_API_KEY; results in .riftline-real
 	@test -n "$$RIOT_API_KEY" || { echo 'RIOT_API_KEY is not set: get a key at developer.riotgames.com, then: RIOT_API_KEY=… make run-real' >&2; exit 2; }
-	go run ./scripts/riftline run --source infra/connectors/challenger.json --sink infra/connectors/gcs-sink.json --out .riftline
+	go run ./scripts/riftline run --source infra/connectors/challenger.json --sink infra/connectors/gcs-sink.json --out .riftline-real
 
 # Every part runs, also after a failure in an earlier one; the first failure's exit status is the result.
 test: ## All tests, with their set-up; what this machine cannot run is listed as SKIP
@@ -73,4 +73,4 @@ build: ## The binaries, into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -tags timetzdata -o bin/sink ./functions/sink/cmd
 
 clean: ## Remove what was built and what runs left
-	rm -rf bin .riftline
+	rm -rf bin .riftline .riftline-real

@@ -48,7 +48,11 @@ Dates and times are printed as RFC 3339 has them, decimals as numbers, UUIDs as 
 func (a *app) cat(ctx context.Context, args []string, out io.Writer, schema bool) error {
 	print := func(name string, r io.Reader) error {
 		if err := catFile(r, out, schema); err != nil {
-			return &failure{exitTransient, fmt.Errorf("reading %s: %w", name, err)}
+			code := exitTransient
+			if errors.Is(err, errNoContainer) {
+				code = exitUsage
+			}
+			return &failure{code, fmt.Errorf("reading %s: %w", name, err)}
 		}
 		return ctx.Err()
 	}
@@ -147,10 +151,13 @@ func catObjects(ctx context.Context, client *storage.Client, url string, print f
 	return nil
 }
 
+// errNoContainer says that a file is something else, or was cut off in its header.
+var errNoContainer = errors.New("not an Avro object container file")
+
 func catFile(r io.Reader, out io.Writer, schema bool) error {
 	file, err := ocf.NewReader(bufio.NewReader(r))
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errNoContainer, err)
 	}
 	defer func() { _ = file.Close() }()
 	if schema {

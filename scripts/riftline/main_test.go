@@ -36,6 +36,10 @@ func TestUsageMistakes(t *testing.T) {
 		"source and sink swapped": {
 			[]string{"run", "--out", dir, "--source", userSink, "--sink", userSource}, "--sink",
 		},
+		"set for nobody":             {[]string{"validate", "--set", "nobody:flush.size=3", userSink}, "no connector of that name"},
+		"run with set for nobody":    {[]string{"run", "--simulate", "--out", dir, "--set", "nobody:flush.size=3", "--source", userSource, "--sink", userSink}, "no connector of that name"},
+		"a sink of another topic":    {[]string{"run", "--simulate", "--out", dir, "--set", "gcs-sink:topics=other", "--source", userSource, "--sink", userSink}, "does not archive it"},
+		"cat of no container file":   {[]string{"cat", userSink}, "not an Avro object container file"},
 		"set without a name":         {[]string{"validate", "--set", "flush.size=3", userSink}, "NAME:KEY=VALUE"},
 		"another kind of bucket":     {[]string{"run", "--out", dir, "--gcs", "fake", "--source", userSource, "--sink", userSink}, "--gcs"},
 		"a task too many":            {[]string{"drain", "gcs-sink", "--task", "2", "--tasks", "2"}, "--task"},

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"regexp"
+	"slices"
 	"time"
 
 	secretmanager "cloud.google.com/go/secretmanager/apiv1"
@@ -155,6 +157,9 @@ func (s *session) files() (err error) {
 // open starts what is not real and makes the environment that the functions run in.
 func (s *session) open(ctx context.Context) (context.Context, error) {
 	set, err := s.overrides(s.o.set)
+	if err == nil {
+		err = unknownNames(s.o.set, func(name string) bool { return name == s.source.Name || name == s.sink.Name })
+	}
 	if err != nil {
 		return ctx, err
 	}
@@ -226,7 +231,19 @@ func (s *session) check(ctx context.Context) (connector.Sink, error) {
 	if err := errors.Join(sourceErr, sinkErr); err != nil {
 		return typed, &failure{exitUsage, err}
 	}
+	if topic := source.Config["kafka.topic"]; !archives(typed, topic) {
+		return typed, usage("source %s publishes to topic %s, and sink %s does not archive it: name it in topics, or let topics.regex match it", source.Name, topic, sink.Name)
+	}
 	return typed, nil
+}
+
+// archives reports whether a sink reads a topic.
+func archives(s connector.Sink, topic string) bool {
+	if s.TopicsRegex == "" {
+		return slices.Contains(s.Topics, topic)
+	}
+	whole, err := regexp.Compile("^(?:" + s.TopicsRegex + ")$")
+	return err != nil || whole.MatchString(topic)
 }
 
 func (s *session) describe(sink connector.Sink) {

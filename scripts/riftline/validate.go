@@ -35,7 +35,7 @@ read, with a warning.`,
 			if err != nil {
 				return err
 			}
-			return a.validate(files, overrides, connector.CheckOptions{Strict: strict, Worker: worker})
+			return a.validate(files, overrides, set, connector.CheckOptions{Strict: strict, Worker: worker})
 		},
 	}
 	c.Flags().BoolVar(&strict, "strict", false, "make an unknown key an error")
@@ -46,7 +46,7 @@ read, with a warning.`,
 
 const setHelp = "`NAME:KEY=VALUE`, a key of connector NAME that wins over its file (may be repeated)"
 
-func (a *app) validate(files []string, overrides map[string]map[string]string, o connector.CheckOptions) error {
+func (a *app) validate(files []string, overrides map[string]map[string]string, set []string, o connector.CheckOptions) error {
 	w := connector.NewWorker(a.environ)
 	named := map[string]string{}
 	bad := false
@@ -81,6 +81,9 @@ func (a *app) validate(files []string, overrides map[string]map[string]string, o
 		connector.Render(a.out, c, verdicts, problems)
 		bad = bad || len(problems.Errors()) > 0
 	}
+	if err := unknownNames(set, func(name string) bool { return named[name] != "" }); err != nil {
+		return err
+	}
 	if bad {
 		return quiet{exitUsage}
 	}
@@ -93,6 +96,16 @@ func readConnector(file string) (connector.Connector, error) {
 		return connector.Connector{}, usage("reading a connector file: %w", err)
 	}
 	return connector.Parse(file, data)
+}
+
+// unknownNames refuses a --set for a connector that is not at hand, as it would change nothing and say nothing.
+func unknownNames(set []string, known func(string) bool) error {
+	for _, s := range set {
+		if name, _, _ := strings.Cut(s, ":"); !known(name) {
+			return usage("--set %s:…: there is no connector of that name here", name)
+		}
+	}
+	return nil
 }
 
 // overrides are those of RIFTLINE_OVERRIDES with those of --set over them.
