@@ -134,12 +134,18 @@ func newTransactions(t *testing.T, broker *peer) transactions {
 	t.Helper()
 	p := newPipeline(t, options{broker: broker})
 	x := transactions{pipeline: p, id: "riftline-" + p.source}
-	topic, err := x.producer().Topic(t.Context(), p.topic)
-	if err != nil {
-		t.Fatal(err)
+	producer := x.producer()
+	// A broker may not know a topic yet that was created a moment ago.
+	for end := time.Now().Add(patience); ; time.Sleep(waiting) {
+		topic, err := producer.Topic(t.Context(), p.topic)
+		if err == nil {
+			x.topic = topic
+			return x
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
 	}
-	x.topic = topic
-	return x
 }
 
 func (x transactions) producer() *riftkafka.Producer {

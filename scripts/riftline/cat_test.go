@@ -144,15 +144,15 @@ func TestCatReadsFoldersAndStandardInput(t *testing.T) {
 func TestCatOfWhatIsNoWholeAvroFile(t *testing.T) {
 	whole := avroFile(t, ocf.Null, 100)
 	for name, c := range map[string]struct {
-		data    []byte
-		records int
+		data []byte
+		code int
 	}{
-		"empty":     {nil, 0},
-		"text":      {[]byte("not avro"), 0},
-		"cut short": {whole[:len(whole)-20], 0},
+		"empty":     {nil, exitUsage},
+		"text":      {[]byte("not avro"), exitUsage},
+		"cut short": {whole[:len(whole)-20], exitTransient},
 	} {
 		code, out, errOut := command(t, string(c.data), "cat", "-")
-		if code != exitTransient || !strings.Contains(errOut, "reading standard input") {
+		if code != c.code || !strings.Contains(errOut, "reading standard input") {
 			t.Errorf("%s: exit %d, %q, %q", name, code, out, errOut)
 		}
 	}

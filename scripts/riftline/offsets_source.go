@@ -83,7 +83,8 @@ What it cannot know: keys whose last record the topic has lost to retention are 
 has the entry's own text. A typed record is turned back into its entry, which lacks members that were null, or that never
 had any content: entries with such members are published once more. So are entries that are no JSON objects, and numbers
 with more digits than a double keeps. Records of several source partitions in one topic are told apart by their stamped
-request variables, which castorm's envelope has not.
+request variables. castorm's envelope has none, nor has a record with riftline.value.fields=none: a connector with several
+source partitions is refused over such records, and reset begins anew.
 
 Reading may take ten minutes unless RIFTLINE_DEADLINE says otherwise; polls step aside for as long.`,
 		Example: `  riftline offsets rebuild challenger --from-topic --dry-run
