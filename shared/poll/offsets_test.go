@@ -16,6 +16,7 @@ import (
 	"github.com/riftline/riftline/shared/connector"
 	"github.com/riftline/riftline/shared/kafka"
 	"github.com/riftline/riftline/shared/logging"
+	"github.com/riftline/riftline/shared/schema"
 	"github.com/riftline/riftline/shared/sourceoffset"
 )
 
@@ -508,4 +509,59 @@ func FuzzObject(f *testing.F) {
 			t.Error("something was published or written")
 		}
 	})
+}
+
+// TestRebuildOfSeveralSourcePartitions has records that do not say which of them they are of.
+func TestRebuildOfSeveralSourcePartitions(t *testing.T) {
+	matrix := func(values ...string) func(*connector.Source, *Deps) {
+		return func(s *connector.Source, _ *Deps) {
+			s.Matrix = []connector.Variable{{Name: "u", Values: values}}
+			s.Variables = map[string]string{"u": values[0]}
+		}
+	}
+	bare := func(t *testing.T, change func(*connector.Source, *Deps)) *world {
+		w := newWorld(t)
+		w.serve("a=A b=A")
+		w.undisturbed(t, Published, change)
+		return w
+	}
+	castorm := func(t *testing.T, change func(*connector.Source, *Deps)) *world {
+		w := bare(t, change)
+		w.schema = schema.CastormValue
+		for _, r := range w.raw {
+			// value, key, and no timestamp
+			r.Value = append(schema.AppendHeader(nil, 1), "\x12{\"k\":\"a\"}\x00\x00"...)
+		}
+		return w
+	}
+	for name, c := range map[string]struct {
+		prepare func(*testing.T, func(*connector.Source, *Deps)) *world
+		values  []string
+		exit    int
+		says    string
+	}{
+		"typed records without variables": {bare, []string{"1", "2"}, 2, "a typed record"},
+		"castorm's envelopes":             {castorm, []string{"1", "2"}, 2, "castorm's envelope"},
+		"one source partition":            {bare, []string{"1"}, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			change := matrix(c.values...)
+			w := c.prepare(t, change)
+			before := w.state()
+			out, _, err := w.operate("operator", nil, OffsetsRequest{Verb: Rebuild}, change)
+			if out.ExitCode != c.exit || (err == nil) != (c.exit == 0) {
+				t.Fatalf("exit %d, want %d: %v", out.ExitCode, c.exit, err)
+			}
+			if c.exit == 0 {
+				return
+			}
+			if !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "riftline offsets reset ladder") {
+				t.Errorf("says %v", err)
+			}
+			after := w.state()
+			if out.Written || after.Claim != nil || !maps.Equal(before.Base, after.Base) {
+				t.Errorf("before %+v, after %+v", before, after)
+			}
+		})
+	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,6 +49,8 @@ type rebuilding struct {
 	held     map[string]lastRecord
 	fields   []string
 	report   RebuildReport
+	// telling are the request variables by which the records of the connector's source partitions are told apart.
+	telling []string
 	// newest is when castorm's source wrote its last record, ours is true when riftline wrote any.
 	newest time.Time
 	ours   bool
@@ -70,6 +74,8 @@ type lastRecord struct {
 // What castorm's envelope holds is the entry's own text, so its fingerprint is what a poll would make of the same entry.
 // A typed record is turned back into its entry, which lacks what schema.Entry says; an entry that had such members is
 // published once more.
+//
+// [Refused] when a record does not say of which of the connector's source partitions it is.
 func (o *operation) rebuild(ctx context.Context, m kafka.Marker) (sourceoffset.State, error) {
 	st := o.begin(m)
 	registry, err := o.d.NewRegistry(o.s.Registry)
@@ -82,7 +88,7 @@ func (o *operation) rebuild(ctx context.Context, m kafka.Marker) (sourceoffset.S
 	}
 	b := &rebuilding{
 		o: o, ctx: ctx, registry: registry, prints: sourceoffset.NewFingerprinter(o.s.Dedupe.Ignore),
-		schemas: map[int]*schema.Schema{}, held: map[string]lastRecord{},
+		schemas: map[int]*schema.Schema{}, held: map[string]lastRecord{}, telling: telling(o.s),
 	}
 	x, err := reader.ReadAll(ctx, o.s.Topic, !o.q.DryRun, b.record)
 	if err != nil {
@@ -97,6 +103,29 @@ func (o *operation) rebuild(ctx context.Context, m kafka.Marker) (sourceoffset.S
 		st.Cursor = b.cursor
 	}
 	return st, nil
+}
+
+// telling are the request variables of a source that others of the connector's source partitions may have with another
+// value: all but those for which the connector file has one value.
+func telling(s connector.Source) (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(s.Variables)) {
+		if !slices.ContainsFunc(s.Matrix, func(v connector.Variable) bool { return v.Name == name && len(v.Values) == 1 }) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// told refuses a record that lacks a variable by which it would be told apart: another source partition's keys, taken
+// for this one's, would be taken to have left at the next poll.
+func (b *rebuilding) told(stamps []record.Field, what string) error {
+	for _, name := range b.telling {
+		if !slices.ContainsFunc(stamps, func(f record.Field) bool { return f.Name == name }) {
+			return failed(Refused, "%s does not say of which source partition it is (it has no %s), so what each published cannot be rebuilt from topic %s; '%s' begins anew",
+				what, name, b.o.s.Topic, b.o.store.Partition.Command("reset"))
+		}
+	}
+	return nil
 }
 
 // reader reads with the producer's client where that can.
@@ -283,7 +312,10 @@ func (b *rebuilding) value(data []byte) (entry record.Value, key string, castorm
 				}
 			}
 		}
-		return entry, "", false, nil
+		return entry, "", false, b.told(stamps, "a typed record")
+	}
+	if err := b.told(nil, "castorm's envelope"); err != nil {
+		return entry, "", true, err
 	}
 	if v, ok := entry.Field("key"); ok {
 		key = v.Text
