@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -82,6 +83,7 @@ type owed struct {
 type recreation struct {
 	p       *partition
 	plan    Plan
+	missing []PlannedObject
 	formats *formats
 	objects []*owed
 	// parts are all their offsets in order; those before part next are behind.
@@ -97,10 +99,11 @@ type recreation struct {
 // not consulted: names, offsets, schemas and codec are the plan's.
 func (p *partition) recreate(ctx context.Context, plan Plan, missing []PlannedObject) error {
 	if _, err := avrofile.NewFormat("", plan.Codec); err != nil {
-		return p.stop("plan %s of the head was made with a codec that this version does not have (%v): run the version that made it", plan.ID, err)
+		return p.stop("plan %s of the head was made with a codec that this version does not have (%v): complete it with `riftline drain %s` of the version that made it%s",
+			plan.ID, err, p.sink.Name, p.giveUp(plan, missing, Set, plan.First, "plans its records anew"))
 	}
 	r := &recreation{
-		p: p, plan: plan,
+		p: p, plan: plan, missing: missing,
 		formats: &formats{schemas: p.deps.Schemas, codec: plan.Codec, known: map[int]*format{}},
 	}
 	defer r.cancel()
@@ -128,6 +131,16 @@ func (p *partition) recreate(ctx context.Context, plan Plan, missing []PlannedOb
 	return r.create(ctx)
 }
 
+// giveUp is the end of a stop's reason: the command that gives the plan up, which is possible while none of its objects
+// is there.
+func (p *partition) giveUp(plan Plan, missing []PlannedObject, verb Verb, offset int64, what string) string {
+	if len(missing) < len(plan.Objects) {
+		return ""
+	}
+	return fmt.Sprintf("; or, as no object of the plan is there yet, %s %s, once no drain is running anywhere",
+		p.command(string(verb), strconv.FormatInt(offset, 10), "--abandon-plan"), what)
+}
+
 // cancel gives up what was uploaded without being visible.
 func (r *recreation) cancel() {
 	for _, o := range r.objects {
@@ -149,7 +162,8 @@ func (r *recreation) lost(ctx context.Context) error {
 	}
 	if r.p.sink.OffsetReset == "none" {
 		return r.p.stop("up to %d records of plan %s, before offset %d, were removed from the topic before they were archived (retention or DeleteRecords), "+
-			"and auto.offset.reset is none. Set it to earliest to archive what is left", n, r.plan.ID, start)
+			"and auto.offset.reset is none. Set it to earliest and drain again with `riftline drain %s` to archive what is left%s",
+			n, r.plan.ID, start, r.p.sink.Name, r.p.giveUp(r.plan, r.missing, Set, start, "goes on after them"))
 	}
 	if start > r.p.reported {
 		r.p.reported = start
@@ -212,7 +226,8 @@ func (r *recreation) take(ctx context.Context, record *kgo.Record) error {
 			reason = bad.reason
 		}
 		return r.p.stop("plan %s has the record at offset %d in %s with schema %d, but what the topic or the registry has now does not fit: %s. "+
-			"Find out what was changed there, put it back, and drain again", r.plan.ID, record.Offset, r.p.deps.Archive.URL(o.Name), o.SchemaID, reason)
+			"Find out what was changed there, put it back, and drain again with `riftline drain %s`%s", r.plan.ID, record.Offset, r.p.deps.Archive.URL(o.Name), o.SchemaID, reason,
+			r.p.sink.Name, r.p.giveUp(r.plan, r.missing, Skip, record.Offset, "goes on without the record"))
 	}
 	if err != nil {
 		return err

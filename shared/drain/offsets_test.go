@@ -1,6 +1,7 @@
 package drain
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/riftline/riftline/shared/bucket"
 	"github.com/riftline/riftline/shared/connector"
 	"github.com/riftline/riftline/shared/kafka"
+	"github.com/riftline/riftline/shared/schema"
 )
 
 // apply changes the head of partition 0; says, unless empty, is what the refusal must say.
@@ -379,3 +381,56 @@ func TestChangeOfWhatIsNotThere(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestStopsOverAPlanNameTheWayOn: the command that a stop names goes on, and it is named only while it can.
+func TestStopsOverAPlanNameTheWayOn(t *testing.T) {
+	t.Parallel()
+	// planned leaves a plan of two objects behind, and what changes after it says.
+	planned := func(t *testing.T, changes int64) *world {
+		w := newWorld(t, 1)
+		w.produce(0, repeat(1, 6)...)
+		d, _ := mortal(w.deps(), changes)
+		w.drainAny(w.sink, d)
+		return w
+	}
+	t.Run("records were removed", func(t *testing.T) {
+		t.Parallel()
+		w := planned(t, 3)
+		w.deleteRecords(4)
+		w.sink.OffsetReset = "none"
+		wantText(t, w.drain(Stopped).Partitions[0].Stopped, "`riftline drain gcs-sink`", "`riftline offsets set gcs-sink challenger/0 4 --abandon-plan`")
+		w.apply(Change{Verb: Set, Offset: 4, AbandonPlan: true})
+		if sum := w.drain(Drained); sum.Records != 2 {
+			t.Fatalf("%+v", sum)
+		}
+		w.verify()
+	})
+	t.Run("records were removed of a plan that cannot be given up", func(t *testing.T) {
+		t.Parallel()
+		w := planned(t, 4)
+		w.deleteRecords(6)
+		w.sink.OffsetReset = "none"
+		reason := w.drain(Stopped).Partitions[0].Stopped
+		wantText(t, reason, "`riftline drain gcs-sink`")
+		if strings.Contains(reason, "--abandon-plan") {
+			t.Fatalf("says %q", reason)
+		}
+		w.sink.OffsetReset = "earliest"
+		w.drain(Drained)
+	})
+	t.Run("the schema is gone", func(t *testing.T) {
+		t.Parallel()
+		w := planned(t, 3)
+		d := w.deps()
+		d.Schemas = noSchemas{}
+		wantText(t, w.drainWith(w.sink, d, Stopped).Partitions[0].Stopped, "`riftline drain gcs-sink`", "`riftline offsets skip gcs-sink challenger/0 0 --abandon-plan`")
+		w.apply(Change{Verb: Skip, Ranges: []Range{{0, 0}}, AbandonPlan: true})
+		if sum := w.drain(Drained); sum.Records != 5 {
+			t.Fatalf("%+v", sum)
+		}
+	})
+}
+
+type noSchemas struct{}
+
+func (noSchemas) ByID(context.Context, int) (string, error) { return "", schema.ErrUnknownID }
