@@ -211,7 +211,8 @@ func pollerKills(t *testing.T, broker *peer) {
 		return // with -run, only some of them ran
 	}
 	for _, name := range stepNames(t, "poll") {
-		if !seen[name] {
+		// Only a log (riftline.dedupe=timestamp) comes by the steps at which its cursor moves without a record.
+		if !seen[name] && name != "poll.3.begin" && name != "poll.3.moved" {
 			t.Errorf("no poll was killed at %s", name)
 		}
 	}
