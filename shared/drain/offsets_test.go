@@ -429,6 +429,30 @@ func TestStopsOverAPlanNameTheWayOn(t *testing.T) {
 			t.Fatalf("%+v", sum)
 		}
 	})
+	t.Run("the codec is not built", func(t *testing.T) {
+		t.Parallel()
+		w := planned(t, 3)
+		h := w.head(0)
+		h.Plan.Codec = "xz"
+		data, err := h.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := HeadName(w.sink.Name, topicName, 0)
+		o, err := w.state.Read(w.ctx, name)
+		if err == nil {
+			_, err = w.state.CompareAndSet(w.ctx, name, data, bucket.PutOptions{IfGeneration: o.Generation}, func(bucket.Object) bool { return false })
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantText(t, w.drain(Stopped).Partitions[0].Stopped, "xz", "`riftline offsets set gcs-sink challenger/0 0 --abandon-plan`")
+		w.apply(Change{Verb: Set, Offset: 0, AbandonPlan: true})
+		if sum := w.drain(Drained); sum.Records != 6 {
+			t.Fatalf("%+v", sum)
+		}
+		w.verify()
+	})
 }
 
 type noSchemas struct{}

@@ -523,12 +523,11 @@ func TestFindIntentRunsOutOfTime(t *testing.T) {
 			topic := makeTopic(t, k, 1, nil)
 			p := producer(t, k, "source")
 			fence(t, p)
-			k.Client = map[string]string{"fetch.max.bytes": "1"}
 			produce(t, k, records(topic.Name, "i1", "a", "b", "c", "d")...)
 			var s scan
-			advanced := time.Now()
+			advanced := time.Now().Add(time.Hour)
 			if !answers {
-				advanced = advanced.Add(-stalled)
+				advanced = time.Now().Add(-stalled)
 			}
 			s.advanced = &advanced
 			in := consumer(t, k, "group")
