@@ -38,8 +38,9 @@ test-check: ## The repository's own checks: package arrows, lint, known vulnerab
 test-e2e: ## Real Kafka, registry and Pub/Sub, real processes, kills
 	$(gotest) -p 1 -count=1 -parallel 10 -timeout 20m ./scripts/e2e
 
-test-long: ## Everything that takes longer: repeated runs, each broker version, each step killed, fuzzing
+test-long: ## Everything that takes longer: repeated runs, each broker version, each step killed, weeks of polls, fuzzing
 	$(gotest) $(race) -p 2 -shuffle=on -count=3 -timeout 60m $(unit)
+	RIFTLINE_LONG=1 $(gotest) -p 1 -count=1 -timeout 90m $(unit)
 	RIFTLINE_LONG=1 $(gotest) -p 1 -count=1 -parallel 10 -timeout 90m ./scripts/e2e
 	scripts/fuzz.sh 30s
 
