@@ -316,10 +316,11 @@ func (d *decoder) instant() (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return t.UTC(), nil
+	t, err := time.Parse(time.RFC3339, s)
+	if t = t.UTC().Truncate(time.Millisecond); err != nil || t.Year() < 1 || t.Year() > 9999 {
+		return time.Time{}, nil
 	}
-	return time.Time{}, nil
+	return t, nil
 }
 
 func (d *decoder) variables() (m map[string]string, err error) {
@@ -373,10 +374,10 @@ func (d *decoder) known() (k Known, err error) {
 	if s, err = d.text(); err != nil {
 		return k, err
 	}
-	if k.MissingSince, err = time.Parse(time.RFC3339, s); err != nil {
-		return k, fmt.Errorf("%w: %q is no time", ErrDamaged, s)
+	k.MissingSince, err = time.Parse(time.RFC3339, s)
+	if k.MissingSince = k.MissingSince.UTC(); err != nil || k.MissingSince.Format(time.RFC3339) != s {
+		return k, fmt.Errorf("%w: %q is no time as it is written here", ErrDamaged, s)
 	}
-	k.MissingSince = k.MissingSince.UTC()
 	t, err := d.in.ReadToken()
 	if err != nil {
 		return k, err
