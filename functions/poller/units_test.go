@@ -3,7 +3,6 @@ package poller
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -132,85 +131,6 @@ func TestTheTriggersVariablesWin(t *testing.T) {
 		t.Errorf("another platform: status %d: %+v", status, sum)
 	}
 	w.wantValues("own=1,1")
-}
-
-// TestTriggersThatLeadElsewhereAreRefused has a listener that every host but the API's own would reach.
-func TestTriggersThatLeadElsewhereAreRefused(t *testing.T) {
-	w := newWorld(t)
-	elsewhere, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var mu sync.Mutex
-	reached := 0
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			c, err := elsewhere.Accept()
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			reached++
-			mu.Unlock()
-			_ = c.Close()
-		}
-	}()
-	t.Cleanup(func() { _ = elsewhere.Close(); <-ended })
-	asked := w.ladders(func(queue string) int {
-		if queue == "moved" {
-			return http.StatusFound
-		}
-		return http.StatusOK
-	}, nil)
-	resolve := "RIFTLINE_RESOLVE=kr.api.riotgames.com:443=" + w.riot.Addr()
-	for _, host := range []string{"evil.api.riotgames.com", "evil.example", "kr.evil.example", "euw1.api.riotgames.com", "evil.example.api.riotgames.com"} {
-		resolve += "," + host + ":443=" + elsewhere.Addr().String()
-	}
-	s := w.service(resolve)
-	for situation, variables := range map[string]string{
-		"another host":                   `{"platform":"evil"}`,
-		"a platform that is not allowed": `{"platform":"euw1"}`,
-		"a host in front of the host":    `{"platform":"evil.example"}`,
-		"a host and a query":             `{"platform":"evil.example/?"}`,
-		"a host and a fragment":          `{"platform":"evil.example#"}`,
-		"user information":               `{"platform":"kr@evil.example"}`,
-		"user information in front":      `{"platform":"evil.example:443@kr"}`,
-		"a port":                         `{"platform":"127.0.0.1:8443/"}`,
-		"a scheme":                       `{"platform":"http://evil.example/"}`,
-		"an IPv6 literal":                `{"platform":"[::1]"}`,
-		"an encoded slash in the host":   `{"platform":"evil.example%2f"}`,
-		"a backslash in the host":        `{"platform":"evil.example\\"}`,
-		"an encoded slash in the path":   `{"queue":"..%2f..%2fadmin"}`,
-		"a slash in the path":            `{"queue":"../../admin"}`,
-		"the folder above":               `{"queue":".."}`,
-		"a line break":                   `{"queue":"x\r\nHost: evil.example"}`,
-		"an unknown variable":            `{"host":"evil.example"}`,
-		"an unknown one and a known one": `{"platform":"kr","url":"https://evil.example"}`,
-		"a variable that is no text":     `{"platform":["evil"]}`,
-	} {
-		status, sum, _ := post(t, s.poll, `{"connector":"matrix","variables":`+variables+`}`)
-		if status != http.StatusBadRequest || sum.Outcome != poll.Refused || sum.Error == "" || strings.Contains(sum.Error, apiKey) {
-			t.Errorf("%s: status %d: %+v", situation, status, sum)
-		}
-	}
-	if got := asked(); len(got) != 0 {
-		t.Errorf("the API was asked for %v", got)
-	}
-	// A redirect is followed nowhere else.
-	w.riot.Intercept(func(riot.Request) riot.Fault {
-		return riot.Fault{Status: http.StatusFound, Header: http.Header{"Location": {"https://evil.example/?x"}}}
-	})
-	status, sum, _ := post(t, s.poll, `{"connector":"matrix","variables":{"queue":"moved"}}`)
-	if status != http.StatusBadRequest || sum.Outcome != poll.Refused {
-		t.Errorf("a redirect: status %d: %+v", status, sum)
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	if reached != 0 {
-		t.Errorf("the listener elsewhere was reached %d times", reached)
-	}
 }
 
 // TestFault23LogKilledAroundItsCommit kills the process of a poll of a log with ties at the boundary, where each kind of

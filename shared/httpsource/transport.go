@@ -133,7 +133,8 @@ func hostPort(u *url.URL) string {
 	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
-// requestCounter counts requests per Fetch, the hops of redirects included.
+// requestCounter counts requests per Fetch, the hops of redirects included. A redirect to what is no URL ends there:
+// http.Client has no error for it that could be told from a broken connection, which is tried again.
 type requestCounter struct{ next *http.Transport }
 
 type countKey struct{}
@@ -143,7 +144,15 @@ func (t *requestCounter) RoundTrip(r *http.Request) (*http.Response, error) {
 	if n, ok := r.Context().Value(countKey{}).(*int); ok {
 		*n++
 	}
-	return t.next.RoundTrip(r)
+	response, err := t.next.RoundTrip(r)
+	if err != nil || response.StatusCode/100 != 3 {
+		return response, err
+	}
+	if _, err := r.URL.Parse(response.Header.Get("Location")); err != nil {
+		_ = response.Body.Close()
+		return nil, &redirectError{to: "what is no URL"}
+	}
+	return response, nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
