@@ -256,7 +256,7 @@ const manyKills = 300
 // work runs one poller after the other, each to its violent end.
 func (c *sourceCrash) work(t *testing.T, worker int) {
 	random := rand.New(rand.NewPCG(c.seed, 10+uint64(worker)))
-	names := stepNames(t, "poll")
+	names := ladderSteps(t)
 	for !c.done(names) && !t.Failed() {
 		step := c.next(random, names)
 		trace := filepath.Join(t.TempDir(), fmt.Sprintf("trace-%d", random.Uint64()))
@@ -503,7 +503,7 @@ func TestCrashSource(t *testing.T) {
 	c.verify()
 	c.say(time.Since(began))
 	if kills >= manyKills {
-		for _, name := range stepNames(t, "poll") {
+		for _, name := range ladderSteps(t) {
 			if c.at[name] == 0 {
 				t.Errorf("no process was killed at %s", name)
 			}
