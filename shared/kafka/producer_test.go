@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -332,6 +333,76 @@ func TestACommitThatIsNone(t *testing.T) {
 	next := producer(t, k, "source")
 	fence(t, next)
 	wantMarker(t, next, topic, Marker{"i1", 1})
+	wantVisible(t, k, topic, "a")
+}
+
+// TestRecordsThatAreThereBeforeTheLibraryKnows holds the library where it has produced a topic's first records and not
+// yet stored the partitions that they went to: it would end a transaction that it takes for empty, and report success.
+func TestRecordsThatAreThereBeforeTheLibraryKnows(t *testing.T) {
+	c, k := brokers(t)
+	topic := makeTopic(t, k, 1, nil)
+	p := producer(t, k, "source")
+	stored := make(chan struct{})
+	store := sync.OnceFunc(func() { close(stored) })
+	held := "a record that another one partitions"
+	p.client.extra = append(p.client.extra, kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record, int) int {
+		return func(r *kgo.Record, _ int) int {
+			if string(r.Key) != held {
+				return 0
+			}
+			// The partitions are stored when the last record that waits for them has one; this one gets none.
+			<-stored
+			return -1
+		}
+	})))
+	t.Cleanup(store)
+	fence(t, p)
+	raw, err := p.client.get(limit(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var once sync.Once
+	c.ControlKey(kmsg.Metadata.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		for _, asked := range req.(*kmsg.MetadataRequest).Topics {
+			if asked.Topic != nil && *asked.Topic == topic.Name {
+				once.Do(func() { raw.Produce(t.Context(), &kgo.Record{Topic: topic.Name, Key: []byte(held)}, nil) })
+			}
+		}
+		return nil, nil, false
+	})
+	marked := make(chan struct{}, 1)
+	c.ControlKey(kmsg.AddOffsetsToTxn.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+		select {
+		case marked <- struct{}{}:
+		default:
+		}
+		c.KeepControl()
+		return nil, nil, false
+	})
+	published := make(chan error, 1)
+	go func() {
+		published <- p.Publish(limit(t), records(topic.Name, "i1", "a"), topic, Marker{"i1", 1}, later())
+	}()
+	for ctx := limit(t); c.PartitionInfo(topic.Name, 0).HighWatermark == 0; {
+		if pause(ctx, time.Millisecond) != nil {
+			t.Fatal("the record is not there")
+		}
+	}
+	// Whoever does not wait here goes on at once.
+	select {
+	case <-marked:
+		t.Error("it went on before the library knew of the records")
+	case err := <-published:
+		t.Errorf("published: %v", err)
+		published <- err
+	case <-time.After(500 * time.Millisecond):
+	}
+	store()
+	if err := <-published; err != nil {
+		t.Fatal(err)
+	}
+	wantMarker(t, p, topic, Marker{"i1", 1})
 	wantVisible(t, k, topic, "a")
 }
 
