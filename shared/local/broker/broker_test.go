@@ -186,6 +186,44 @@ func TestAFencedProducerStaysFenced(t *testing.T) {
 	}
 }
 
+// TestEpochsAfterACommit asks for a new epoch as a producer that has one from its commit (KIP-890), under which nothing
+// was seen yet: it gets it unless another producer has come.
+func TestEpochsAfterACommit(t *testing.T) {
+	b := start(t, Options{})
+	ctx := within(t)
+	if err := b.CreateTopic(ctx, "challenger", 1); err != nil {
+		t.Fatal(err)
+	}
+	raw := connect(t, b.Addr())
+	for id, fenced := range map[string]bool{"alone": false, "taken over": true} {
+		c := connect(t, b.Addr(), kgo.TransactionalID(id))
+		if err := c.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.ProduceSync(ctx, &kgo.Record{Topic: "challenger", Value: []byte("x")}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		pid, during, err := c.ProducerID(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.EndTransaction(ctx, kgo.TryCommit); err != nil {
+			t.Fatal(err)
+		}
+		if _, after, err := c.ProducerID(ctx); err != nil || after != during+1 {
+			t.Fatalf("the epoch was %d and is %d after the commit, %v", during, after, err)
+		}
+		if fenced {
+			if _, newer, err := initialise(ctx, t, raw, id, -1, -1); err != nil || newer != during+2 {
+				t.Fatalf("another producer got %d, %v", newer, err)
+			}
+		}
+		if _, _, err := initialise(ctx, t, raw, id, pid, during+1); errors.Is(err, kerr.ProducerFenced) != fenced {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+}
+
 func TestConnectionsAreCounted(t *testing.T) {
 	b := start(t, Options{})
 	if n := b.Connections(); n != 0 {

@@ -12,7 +12,8 @@ import (
 // (KIP-360) and kfake does not: kfake would give it one and so let it back in.
 //
 // It sees requests only, not answers, so it reckons: the newest epoch of a transactional id is at least the highest that
-// any request carried, plus one for each producer that was started under the id since.
+// any request carried, plus one for each producer that was started under the id since, plus one if a transaction was
+// ended under that epoch by the newer protocol (KIP-890: each end gives a new epoch).
 type fencing struct {
 	mu  sync.Mutex
 	ids map[string]*epochs
@@ -22,7 +23,11 @@ type epochs struct {
 	producer int64
 	highest  int16 // that a request carried
 	started  int16 // producers since then
+	ended    int16 // 1 after an end of a transaction that gives a new epoch
 }
+
+// newest is the epoch that the transactional id has by now.
+func (e *epochs) newest() int16 { return e.highest + e.started + e.ended }
 
 func (b *Broker) refuseRevival() {
 	f := &fencing{ids: map[string]*epochs{}}
@@ -49,6 +54,9 @@ func (b *Broker) refuseRevival() {
 	watch(kmsg.EndTxn, func(r kmsg.Request) {
 		req := r.(*kmsg.EndTxnRequest)
 		f.seen(req.TransactionalID, req.ProducerID, req.ProducerEpoch)
+		if req.Version >= 5 {
+			f.end(req.TransactionalID, req.ProducerID, req.ProducerEpoch)
+		}
 	})
 	b.cluster.ControlKey(int16(kmsg.InitProducerID), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		b.cluster.KeepControl()
@@ -78,8 +86,19 @@ func (f *fencing) seen(id string, producer int64, epoch int16) {
 		// Another producer id under the same transactional id: the epochs of the old one are used up.
 		f.ids[id] = &epochs{producer: producer, highest: epoch}
 	case epoch > e.highest:
-		e.started = max(0, e.started-(epoch-e.highest))
-		e.highest = epoch
+		// An end comes before the producers that were started since: what a new epoch accounts for begins with it.
+		more := e.newest() - epoch
+		e.highest, e.ended = epoch, 0
+		e.started = max(0, more)
+	}
+}
+
+// end takes note of a transaction's end; a producer that was fenced ends none, and one asked for again is the same.
+func (f *fencing) end(id string, producer int64, epoch int16) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if e := f.ids[id]; e != nil && e.producer == producer && e.highest == epoch && e.started == 0 {
+		e.ended = 1
 	}
 }
 
@@ -99,10 +118,10 @@ func (f *fencing) stale(id string, producer int64, epoch int16) bool {
 		f.ids[id] = &epochs{producer: producer, highest: epoch, started: 1}
 		return false
 	}
-	if epoch < e.highest+e.started {
+	if epoch < e.newest() {
 		return true
 	}
-	e.highest, e.started = epoch, 1
+	e.highest, e.started, e.ended = epoch, 1, 0
 	return false
 }
 
