@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/riftline/riftline/shared/connector"
+	"github.com/riftline/riftline/shared/logging"
 )
 
 // Read reads the variables of environ ("NAME=value"; the last of two alike counts). The error lists everything that is
@@ -30,7 +31,9 @@ func Read(environ []string) (*Environment, error) {
 		Brokers:       list(vars["CONNECT_BOOTSTRAP_SERVERS"]),
 		files:         map[string]held{},
 	}
+	_, levelErr := logging.ReadLevel(vars[logging.LevelVariable])
 	errs := []error{
+		levelErr,
 		readDuration("RIFTLINE_DEADLINE", vars, &e.Deadline),
 		readDuration("RIFTLINE_INTENT_MARGIN", vars, &e.PollDeps.UntilMargin),
 		e.readOverrides(vars["RIFTLINE_OVERRIDES"]),

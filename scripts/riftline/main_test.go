@@ -47,6 +47,9 @@ func TestUsageMistakes(t *testing.T) {
 		"a URL that is not simulated": {
 			[]string{"run", "--simulate", "--out", dir, "--set", "challenger:http.request.url=https://example.com", "--source", userSource, "--sink", userSink}, "--simulate",
 		},
+		"a bucket's name that is none": {
+			[]string{"run", "--simulate", "--out", filepath.Join(dir, "bucket"), "--set", "gcs-sink:gcs.bucket.name=No_Bucket!", "--set", "gcs-sink:flush.size=many", "--source", userSource, "--sink", userSink}, "flush.size",
+		},
 		"an offset that is none":    {[]string{"offsets", "set", "gcs-sink", "challenger/0", "many"}, "not an offset"},
 		"a partition that is none":  {[]string{"offsets", "set", "gcs-sink", "challenger", "1"}, "TOPIC/PARTITION"},
 		"a range backwards":         {[]string{"offsets", "skip", "gcs-sink", "challenger/0", "5..3"}, "OFFSET..OFFSET"},
@@ -83,11 +86,12 @@ func TestValidateListsAllMistakesOfAllFiles(t *testing.T) {
 		"flush.size": "three", "gcs.part.size": "1", "riftline.flush.on.drain.ends": "true", "transforms": "x"
 	}`)
 	torn := write(t, "torn.json", `{"name": `)
-	code, out, _ := command(t, "", "validate", bad, torn)
+	// A file that is not there keeps none of the others from being looked at.
+	code, out, _ := command(t, "", "validate", filepath.Join(t.TempDir(), "none.json"), bad, torn)
 	if code != exitUsage {
 		t.Errorf("exit %d, want 2", code)
 	}
-	for _, key := range []string{"name", "flush.size", "gcs.part.size", "riftline.flush.on.drain.ends", "transforms", "torn.json"} {
+	for _, key := range []string{"none.json", "name", "flush.size", "gcs.part.size", "riftline.flush.on.drain.ends", "transforms", "torn.json"} {
 		if !strings.Contains(out, key) {
 			t.Errorf("validate does not speak of %s:\n%s", key, out)
 		}
@@ -103,6 +107,22 @@ func TestValidateRefusesTwoNamesAlike(t *testing.T) {
 	code, out, _ := command(t, "", "validate", userSink, other)
 	if code != exitUsage || !strings.Contains(out, "gcs-sink is the name of the connector in") {
 		t.Errorf("exit %d\n%s", code, out)
+	}
+}
+
+func TestALogLevelThatIsNone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	code, out, errOut := commandIn(t, []string{"RIFTLINE_LOG_LEVEL=verbose"}, "", "run", "--simulate", "--out", dir, "--source", userSource, "--sink", userSink)
+	if code != exitUsage || !strings.Contains(errOut, "debug, info, warn, error") {
+		t.Errorf("exit %d\n%s%s", code, out, errOut)
+	}
+}
+
+func TestPlural(t *testing.T) {
+	for n, want := range map[int]string{0: "objects", 1: "object", 2: "objects"} {
+		if got := plural(n, "object"); got != want {
+			t.Errorf("%d %s", n, got)
+		}
 	}
 }
 

@@ -286,6 +286,7 @@ func TestOffsetsOfTypedRecords(t *testing.T) {
 		}
 	})
 	t.Run("what makes no sense is 2", func(t *testing.T) {
+		before := c.command(t, exitDone, "offsets", "show", "things")["generation"]
 		for _, args := range [][]string{
 			{"settle", "things"}, {"settle", "things", "--committed", "--not-committed"}, {"settle", "things", "--committed"},
 			{"rebuild", "things"}, {"set", "things"}, {"set", "things", "--from", "none.json"}, {"set", "things", "--forget", "nobody"},
@@ -295,6 +296,12 @@ func TestOffsetsOfTypedRecords(t *testing.T) {
 			if code, out, errOut := commandIn(t, c.environ, "", append([]string{"offsets"}, args...)...); code != exitUsage {
 				t.Errorf("%v: exit %d\n%s%s", args, code, out, errOut)
 			}
+			// Settling looks at the marker, under a claim.
+			after := c.command(t, exitDone, "offsets", "show", "things")["generation"]
+			if args[0] != "settle" && after != before {
+				t.Errorf("%v: the object was written", args)
+			}
+			before = after
 		}
 	})
 	t.Run("no broker is 1", func(t *testing.T) {

@@ -83,7 +83,7 @@ func (p *progress) poll(r report.Poll, sum poll.Summary) {
 		p.bold(fmt.Sprint(r.New)), p.bold(fmt.Sprint(r.Changed)), r.Unchanged, r.Left)
 	switch {
 	case r.Published > 0:
-		p.printf("%s records published%s", p.bold(fmt.Sprint(r.Published)), p.faint(offsets(r.FirstOffsets, r.LastOffsets)))
+		p.printf("%s %s published%s", p.bold(fmt.Sprint(r.Published)), plural(r.Published, "record"), p.faint(offsets(r.FirstOffsets, r.LastOffsets)))
 	default:
 		p.printf("nothing to publish")
 	}
@@ -111,6 +111,14 @@ func offsets(first, last map[int32]int64) string {
 	return " (" + strings.Join(parts, ", ") + ")"
 }
 
+// plural is the noun as it follows a number.
+func plural[N int | int64](n N, noun string) string {
+	if n == 1 {
+		return noun
+	}
+	return noun + "s"
+}
+
 func (p *progress) drain(d report.Drain) {
 	head := p.blue(fmt.Sprintf("drain %-3d", d.Number))
 	lag := int64(0)
@@ -123,8 +131,8 @@ func (p *progress) drain(d report.Drain) {
 		p.printf("%s nothing to archive, lag %d %s\n", head, lag, p.faint(fmt.Sprintf("%d ms", d.DurationMS)))
 	}
 	if d.Records > 0 {
-		p.printf("%s %4d records → %s objects, %d bytes; committed %s, lag %d %s\n", head, d.Records, p.bold(fmt.Sprint(d.Objects)),
-			d.Bytes, strings.Join(where, "/"), lag, p.faint(fmt.Sprintf("%d ms", d.DurationMS)))
+		p.printf("%s %4d %s → %s %s, %d bytes; committed %s, lag %d %s\n", head, d.Records, plural(d.Records, "record"),
+			p.bold(fmt.Sprint(d.Objects)), plural(d.Objects, "object"), d.Bytes, strings.Join(where, "/"), lag, p.faint(fmt.Sprintf("%d ms", d.DurationMS)))
 	}
 	if d.Error != "" {
 		p.printf("%s %s: %s\n", head, p.bad(d.Outcome), d.Error)
@@ -186,7 +194,8 @@ func (p *progress) verdict(c *report.Check) {
 	case c.Good() && c.Topic == 0 && c.Records == 0:
 		p.printf("\nNothing is in the topic, and nothing in the bucket.\n")
 	case c.Good():
-		p.printf("\n%s %d records in the topic, %d read back from %d objects: each in exactly one.", p.good("Read back:"), c.Topic, c.Records, c.Objects)
+		p.printf("\n%s %d %s in the topic, %d read back from %d %s: each in exactly one.", p.good("Read back:"), c.Topic, plural(c.Topic, "record"),
+			c.Records, c.Objects, plural(c.Objects, "object"))
 		if c.Waiting > 0 {
 			p.printf(" %d wait for the next drain.", c.Waiting)
 		}

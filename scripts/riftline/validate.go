@@ -63,7 +63,9 @@ func (a *app) validate(files []string, overrides map[string]map[string]string, s
 			bad = true
 			continue
 		case err != nil && invalid == nil:
-			return err
+			_, _ = fmt.Fprintf(a.out, "%v\n", err)
+			bad = true
+			continue
 		}
 		c = c.With(overrides[c.Name])
 		verdicts, problems := c.Explain(w, o)

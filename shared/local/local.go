@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -209,7 +210,14 @@ func (l *Local) createBuckets(ctx context.Context, s *settings) error {
 		}
 		var refused *googleapi.Error
 		err := client.Bucket(name).Create(ctx, "local", nil)
-		if err != nil && !(errors.As(err, &refused) && refused.Code == 409) {
+		switch {
+		case err == nil:
+		case errors.As(err, &refused) && refused.Code == http.StatusConflict:
+		case errors.As(err, &refused) && refused.Code == http.StatusBadRequest && url != s.get("RIFTLINE_STATE"):
+			// The name is none: the check of the sink's settings says so, with all else that is wrong with them.
+		case errors.As(err, &refused) && refused.Code == http.StatusBadRequest:
+			return fmt.Errorf("%w: RIFTLINE_STATE=%s: %w", ErrConfiguration, url, err)
+		default:
 			return fmt.Errorf("making the bucket %s: %w", name, err)
 		}
 	}

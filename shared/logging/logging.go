@@ -7,6 +7,7 @@ package logging
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -46,24 +47,29 @@ const LevelVariable = "RIFTLINE_LOG_LEVEL"
 // exist is info, with a warning. The parameter scrub may be nil.
 func FromEnv(w io.Writer, environ func(string) string, scrub func(string) string) *slog.Logger {
 	o := Options{JSON: environ("K_SERVICE") != "" || environ("CLOUD_RUN_JOB") != "", Scrub: scrub}
-	given := environ(LevelVariable)
-	known := given == ""
-	switch strings.ToLower(strings.TrimSpace(given)) {
-	case "debug":
-		o.Level, known = slog.LevelDebug, true
-	case "info":
-		known = true
-	case "warn", "warning":
-		o.Level, known = slog.LevelWarn, true
-	case "error":
-		o.Level, known = slog.LevelError, true
-	}
+	level, err := ReadLevel(environ(LevelVariable))
+	o.Level = level
 	log := New(w, o)
-	if !known {
-		log.LogAttrs(context.Background(), slog.LevelWarn, LevelVariable+" is not a level; info is used",
-			slog.String("given", given), slog.String("levels", "debug, info, warn, error"))
+	if err != nil {
+		log.LogAttrs(context.Background(), slog.LevelWarn, err.Error()+"; info is used")
 	}
 	return log
+}
+
+// ReadLevel reads a level as RIFTLINE_LOG_LEVEL has it: debug, info, warn or error in any case, info when empty. The
+// error names variable and values; the level is info then.
+func ReadLevel(text string) (slog.Level, error) {
+	switch strings.ToLower(strings.TrimSpace(text)) {
+	case "debug":
+		return slog.LevelDebug, nil
+	case "", "info":
+		return slog.LevelInfo, nil
+	case "warn", "warning":
+		return slog.LevelWarn, nil
+	case "error":
+		return slog.LevelError, nil
+	}
+	return slog.LevelInfo, fmt.Errorf("%s=%q is none of debug, info, warn, error", LevelVariable, text)
 }
 
 type contextKey struct{}

@@ -364,6 +364,12 @@ func settleCommands(p sourceoffset.Partition) string {
 // change carries a plan out.
 func (o *operation) change(ctx context.Context) error {
 	before := o.st
+	if o.q.Verb == Set {
+		// Nothing that a claim brings to light could make a change possible that is refused now.
+		if _, err := o.set(); err != nil {
+			return err
+		}
+	}
 	if err := o.claimIt(ctx); err != nil {
 		return err
 	}
