@@ -2,6 +2,7 @@ package broker
 
 import (
 	"encoding/binary"
+	"math"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -85,6 +86,9 @@ func (f *fencing) seen(id string, producer int64, epoch int16) {
 
 // stale reports whether a producer that asks for an epoch was fenced, and counts one that starts anew.
 func (f *fencing) stale(id string, producer int64, epoch int16) bool {
+	if producer == math.MaxInt64 {
+		return true // nobody has this one: whoever asks with it only wants to know whether transactions are allowed
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	e := f.ids[id]
