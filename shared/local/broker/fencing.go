@@ -87,7 +87,7 @@ func (f *fencing) seen(id string, producer int64, epoch int16) {
 // stale reports whether a producer that asks for an epoch was fenced, and counts one that starts anew.
 func (f *fencing) stale(id string, producer int64, epoch int16) bool {
 	if producer == math.MaxInt64 {
-		return true // nobody has this one: whoever asks with it only wants to know whether transactions are allowed
+		return false // nobody has this one, and kfake refuses it: whoever asks with it only wants to know whether he may
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
