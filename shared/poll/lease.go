@@ -38,6 +38,10 @@ func (r *run) choose(ctx context.Context, p Producer, topic kafka.Topic) error {
 		return nil
 	}
 	if !errors.Is(refusal, kafka.ErrTransactionsRefused) {
+		// Whatever is no refusal may pass, and nothing is announced yet.
+		if o, _ := outcomeOf(refusal, r.d.Now()); o == Unknown {
+			refusal = &failure{outcome: Unavailable, err: refusal}
+		}
 		return fmt.Errorf("finding out whether transactions are allowed: %w", refusal)
 	}
 	r.leasing, r.sum.ExactlyOnce = true, false

@@ -12,6 +12,7 @@ import (
 
 	"github.com/riftline/riftline/shared/connector"
 	"github.com/riftline/riftline/shared/kafka"
+	"github.com/riftline/riftline/shared/poll/model"
 )
 
 // parted makes parts of two records.
@@ -81,6 +82,20 @@ func leaseScenarios(t *testing.T) map[string]func() *world {
 	return m
 }
 
+// calls are those of one run over an answer, in order. The model of the lease has them in the same one.
+func (w *world) calls(name, entries string) string {
+	w.serve(entries)
+	n := len(w.events)
+	w.disturb(name, nil)
+	var names []string
+	for _, e := range w.events[n:] {
+		if e.Call != model.End {
+			names = append(names, string(e.Call))
+		}
+	}
+	return strings.Join(names, " ")
+}
+
 func TestLeaseSaysThatItIsNotExactlyOnce(t *testing.T) {
 	w := newWorld(t).refused()
 	w.serve("a=A b=A")
@@ -102,9 +117,12 @@ func TestLeaseSaysThatItIsNotExactlyOnce(t *testing.T) {
 	if fmt.Sprint(w.counts) != fmt.Sprint(want) {
 		t.Errorf("a poll asked for %v, want %v", w.counts, want)
 	}
+	if got, want := w.calls("order", "a=C b=A"), "read fetch transactions lease write stat send write"; got != want {
+		t.Errorf("a poll made the calls %s, want %s", got, want)
+	}
 	// Where transactions are allowed there are, and back.
 	w.refusing = false
-	w.serve("a=C b=A")
+	w.serve("a=Y b=A")
 	if s := w.undisturbed(t, Published); !s.ExactlyOnce || s.Transactions != 1 {
 		t.Errorf("%+v", s)
 	}
@@ -266,8 +284,9 @@ func TestLeaseIsWaitedFor(t *testing.T) {
 func TestLeaseValueThatGoesBack(t *testing.T) {
 	for sent := range 4 {
 		w := leaseLeftBehind(t, sent)
-		w.serve("a=A b=A c=A")
-		w.undisturbed(t, Published)
+		if got := w.calls("clean", "a=A b=A c=A"); !strings.HasPrefix(got, "read since fetch transactions lease write stat send") {
+			t.Errorf("a recovery made the calls %s", got)
+		}
 		// Records go from the last to the first.
 		want := [][]string{{"[A]", "[A]", "[A]"}, {"[A]", "[A]", "[B A]"}, {"[A]", "[A B A]", "[B A]"}, {"[A B A]", "[A B A]", "[B A]"}}[sent]
 		held := w.held()

@@ -83,8 +83,6 @@ type leaseRun struct {
 	fetched       bool
 	settled       bool
 	left, unknown [2]bool // records that are to be sent, and that were sent without an answer
-	// checked is true once the run has looked at the clock for what it sends next.
-	checked bool
 }
 
 // leaseFlight is a request that is on its way, of one key of one run.

@@ -100,7 +100,7 @@ func (o LeaseOptions) step(s leaseState, i int, tell func(string, leaseState)) {
 				t.put(r.next)
 				if r.at == leaseAnnounce { // it is found when it is read again
 					t.runs[i] = *r
-					t.written(o, i)
+					t.written(i)
 				}
 				tell("write, answer lost", t)
 			}
@@ -111,7 +111,7 @@ func (o LeaseOptions) step(s leaseState, i int, tell func(string, leaseState)) {
 			return
 		}
 		s.put(r.next)
-		s.written(o, i)
+		s.written(i)
 		tell("write", s)
 	case leaseClock:
 		if s.over[i] && !o.Mistakes.SendWithoutClock {
@@ -131,7 +131,7 @@ func (s *leaseState) put(next leaseObject) {
 	s.o = next
 }
 
-func (s *leaseState) written(o LeaseOptions, i int) {
+func (s *leaseState) written(i int) {
 	r := &s.runs[i]
 	r.state, r.gen = s.o, s.o.gen
 	if r.at != leaseAnnounce {
