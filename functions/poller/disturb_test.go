@@ -106,6 +106,28 @@ func (p hookedProducer) Publish(ctx context.Context, records []*kgo.Record, topi
 	return p.h.do("publish", func() error { return p.Producer.Publish(ctx, records, topic, m, until) })
 }
 
+func (p hookedProducer) Transactions(ctx context.Context) error {
+	return p.h.do("transactions", func() error { return p.Producer.Transactions(ctx) })
+}
+
+func (p hookedProducer) Lease(ctx context.Context, topic kafka.Topic) (watermarks []int64, err error) {
+	err = p.h.do("lease", func() (e error) { watermarks, e = p.Producer.Lease(ctx, topic); return e })
+	return watermarks, err
+}
+
+func (p hookedProducer) Send(ctx context.Context, records []*kgo.Record, until time.Time) (d kafka.Delivery, err error) {
+	err = p.h.do("send", func() (e error) { d, e = p.Producer.Send(ctx, records, until); return e })
+	if errors.Is(err, errDead) {
+		d.Final = false
+	}
+	return d, err
+}
+
+func (p hookedProducer) ReadSince(ctx context.Context, topic string, watermarks []int64, id string, each func(*kgo.Record)) (s kafka.Since, err error) {
+	err = p.h.do("since", func() (e error) { s, e = p.Producer.ReadSince(ctx, topic, watermarks, id, each); return e })
+	return s, err
+}
+
 // soon is how far the clock of the runs is ahead that come when the time of a run that died is over.
 const soon = 10 * time.Minute
 

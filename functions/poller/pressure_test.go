@@ -2,7 +2,6 @@ package poller
 
 import (
 	"net/http"
-	"strings"
 	"sync"
 	"testing"
 
@@ -73,30 +72,4 @@ func TestRetriesOfTheSchedulerPublishOnce(t *testing.T) {
 	}
 	w.mustPoll(again, poll.NothingNew)
 	w.wantValues("a=1,2 b=1 c=1")
-}
-
-// Nothing is published without transactions, whatever exactly.once.support says, and the answer says what to do.
-func TestFault27TransactionsThatAreRefused(t *testing.T) {
-	t.Parallel()
-	for _, support := range []string{"required", "requested"} {
-		t.Run(support, func(t *testing.T) {
-			w := change(t)
-			overrides := `RIFTLINE_OVERRIDES={"challenger":{"exactly.once.support":"` + support + `","http.request.headers":"X-Riot-Token: ${env:RIOT_API_KEY}"}}`
-			refusal := w.broker.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: kerr.TransactionalIDAuthorizationFailed, Count: -1})
-			s := w.mustPoll(w.service(overrides), poll.Refused)
-			if s.Published != 0 || !strings.Contains(s.Error, "transactional id") {
-				t.Errorf("published %d: %s", s.Published, s.Error)
-			}
-			if support == "requested" && !strings.Contains(s.Error, "exactly.once.support=requested") {
-				t.Errorf("says nothing about the setting: %s", s.Error)
-			}
-			w.released()
-			refusal.Remove()
-			// Where the broker allows it, both publish in transactions.
-			if s := w.mustPoll(w.service(overrides), poll.Published); !s.ExactlyOnce || s.Transactions != 1 {
-				t.Errorf("%+v", s)
-			}
-			w.wantValues("a=1,2 b=1 c=1")
-		})
-	}
 }

@@ -52,7 +52,11 @@ has expired and the topic no longer reaches back. 'riftline offsets show NAME' h
 carry the id in their header riftline-id. --committed takes its changes for published, --not-committed has the next poll
 publish them.
 
-An answer that the marker contradicts is refused.`,
+An intent that is a lease is published without a transaction (exactly.once.support=requested) and has no marker: its
+records behind the watermarks that 'show' has tell what became of it. It stops a source when some of these are gone.
+Whatever is still there is taken for published in any case; the answer is for the rest.
+
+An answer that the marker, or the topic, contradicts is refused.`,
 		Example: `  riftline offsets settle challenger --not-committed --dry-run`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -48,7 +48,7 @@ func (e *examination) adviseSource() {
 		e.verdicts = append(e.verdicts, Verdict{Key: "exactly.once.support", Value: exactlyOnceDefault, From: fromDefault,
 			Class: Advised, Reason: "Connect's default is requested (KIP-618); here a broker or an ACL that allows no transactions is refused unless the file says requested"})
 	case strings.EqualFold(e.values["exactly.once.support"], "requested"):
-		e.advise("exactly.once.support", "is requested: where the broker refuses transactions a poll goes on without them, and a crash in the middle can publish twice", `write "required"`)
+		e.advise("exactly.once.support", "is requested: where the broker refuses transactions a poll publishes without them and answers exactly_once=false. A crash is made up for from the topic, which takes READ on it; a process that stands still, or a request that is on its way, for longer than the poll's deadline and a minute can publish a value twice", `write "required"`)
 	}
 }
 

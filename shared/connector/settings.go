@@ -47,7 +47,8 @@ type Source struct {
 	// RecordFormat is riftline.record.format.
 	RecordFormat RecordFormat
 
-	// ExactlyOnceRequired is false only for exactly.once.support=requested.
+	// ExactlyOnceRequired is false only for exactly.once.support=requested, which allows to publish without transactions
+	// where the brokers refuse them.
 	ExactlyOnceRequired bool
 	// MarkerTopic is riftline.marker.topic; empty means the data topic.
 	MarkerTopic string

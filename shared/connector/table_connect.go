@@ -28,7 +28,7 @@ var connectSourceKeys = []entry{
 	{key: "topic.creation.default.*", class: Honoured, reason: "a setting of a topic that riftline creates"},
 	{key: "topic.creation.groups", class: Refused, reason: notBuilt, check: later()},
 	{key: "topic.creation.*", class: Refused, reason: "belongs to topic.creation.groups: " + notBuilt, check: later()},
-	{key: "exactly.once.support", def: "requested", class: Honoured, reason: "required: a broker or an ACL that allows no transactions is refused; requested: goes on without, and says so", check: caseless([]string{"required", "requested"})},
+	{key: "exactly.once.support", def: "requested", class: Honoured, reason: "required: a broker or an ACL that allows no transactions is refused; requested: publishes without them there, for a time in which no other run does, and says exactly_once=false", check: caseless([]string{"required", "requested"})},
 	{key: "transaction.boundary", def: "poll", class: Honoured, reason: "what a poll publishes, it publishes as one", check: caseless([]string{"poll"}, "interval", "connector")},
 	{key: "transaction.boundary.interval.ms", class: Ignored, reason: "belongs to transaction.boundary=interval", check: positive},
 	{key: "offsets.storage.topic", class: Ignored, reason: "what is published is remembered in RIFTLINE_STATE, not in a topic"},

@@ -23,6 +23,12 @@
 //
 // Success of the commit is not believed either before the marker has been read back: see [Producer.Publish].
 //
+// # Without a transaction
+//
+// Where the brokers refuse the transactional id [Producer.Send] publishes idempotently with a client of its own, and says
+// of each record whether it is there as far as that is known. [Producer.Transactions] finds out whether they do without
+// taking the id over.
+//
 // # A partition without a group
 //
 // [Reader] fetches one partition with raw requests (isolation read_committed) from one offset to another, both fixed

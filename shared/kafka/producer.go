@@ -37,10 +37,13 @@ const (
 	commitLinger = 4 * time.Second
 )
 
-// Producer publishes in transactions, each with a marker. Its methods may be called from one goroutine at a time.
+// Producer publishes in transactions, each with a marker, or where these are refused without ([Producer.Send]). Its
+// methods may be called from one goroutine at a time.
 type Producer struct {
 	id     string
 	client *client
+	// plain is the client for what is published without transactions, nil until there is such.
+	plain *leaseClient
 	// largest is the size of the largest record of the transaction, for batchLimit.
 	largest atomic.Int64
 
@@ -56,30 +59,33 @@ type Producer struct {
 func NewProducer(k connector.Kafka, id string, log *slog.Logger) (*Producer, error) {
 	p := &Producer{id: id}
 	c, err := newClient(k, log, func(s settings) []kgo.Opt {
-		opts := []kgo.Opt{
-			kgo.TransactionalID(id),
-			kgo.TransactionTimeout(s.transaction),
-			kgo.RequiredAcks(kgo.AllISRAcks()),
-			kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), // Java's murmur2: a key stays in its partition
-			kgo.ProducerBatchCompression(s.compression),
-			kgo.ProducerLinger(s.linger),
-			kgo.ProduceRequestTimeout(s.requestTimeout),
-		}
-		// The empty topic is asked for while the settings are checked.
-		opts = append(opts, kgo.ProducerBatchMaxBytesFn(func(string) int32 { return batchLimit(s.maxRequest, p.largest.Load()) }))
-		if s.maxRequest > 100<<20 {
-			opts = append(opts, kgo.BrokerMaxWriteBytes(s.maxRequest+1<<20))
-		}
-		if s.delivery > 0 {
-			opts = append(opts, kgo.RecordDeliveryTimeout(s.delivery))
-		}
-		return opts
+		return append(producing(s, &p.largest), kgo.TransactionalID(id), kgo.TransactionTimeout(s.transaction))
 	})
 	if err != nil {
 		return nil, err
 	}
 	p.client = c
 	return p, nil
+}
+
+// producing are the client options of whatever produces; largest is the size of the largest record.
+func producing(s settings, largest *atomic.Int64) []kgo.Opt {
+	opts := []kgo.Opt{
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), // Java's murmur2: a key stays in its partition
+		kgo.ProducerBatchCompression(s.compression),
+		kgo.ProducerLinger(s.linger),
+		kgo.ProduceRequestTimeout(s.requestTimeout),
+	}
+	// The empty topic is asked for while the settings are checked.
+	opts = append(opts, kgo.ProducerBatchMaxBytesFn(func(string) int32 { return batchLimit(s.maxRequest, largest.Load()) }))
+	if s.maxRequest > 100<<20 {
+		opts = append(opts, kgo.BrokerMaxWriteBytes(s.maxRequest+1<<20))
+	}
+	if s.delivery > 0 {
+		opts = append(opts, kgo.RecordDeliveryTimeout(s.delivery))
+	}
+	return opts
 }
 
 const (
@@ -467,4 +473,9 @@ func (p *Producer) abort(ctx context.Context, k *kgo.Client) {
 }
 
 // Close ends the client's connections and goroutines.
-func (p *Producer) Close() { p.client.reset() }
+func (p *Producer) Close() {
+	p.client.reset()
+	if p.plain != nil {
+		p.plain.reset()
+	}
+}

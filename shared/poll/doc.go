@@ -6,7 +6,7 @@
 // What is published is known from the source offset object (package sourceoffset), which is changed only by
 // compare-and-set, and from a marker that each transaction leaves in Kafka: a transactional offset commit of the group
 // riftline-<connector>-<h> with the id of the intent as its metadata (KIP-98 makes it atomic with the records). The
-// topic is never read back, and a poll that finds nothing new is one read of the object and no Kafka request at all.
+// topic is not read back, and a poll that finds nothing new is one read of the object and no Kafka request at all.
 //
 //  1. Load the object. An intent or claim that is still young belongs to a run that may be alive: leave. An old one, or
 //     this run's own, is recovered first. An absent object is a source partition without history.
@@ -41,6 +41,29 @@
 // the producer fenced, and only then the marker or the topic read and the result written, all by compare-and-set. So a
 // poll that is under way cannot publish on what was known before. Every stop names the command that goes on.
 //
+// # Without transactions
+//
+// Where the brokers refuse the transactional id, and exactly.once.support=requested allows it, an intent is a lease. That
+// is found out in step 4, before anything is announced and without taking the id over. Steps 1 to 5 are the same; the
+// intent also carries the ends of the topic's partitions from before it was written. There is no fence and no marker:
+//
+//   - The object is looked at again, and the clock: once the intent's until has passed nothing is sent.
+//   - The records are produced idempotently, each with the intent's id and the name of its entry in its headers, and
+//     nothing is tried again after until. Each part has an intent of its own.
+//   - Every record acknowledged: close. Some refused, and every request answered: it is known which records are there, and
+//     the close says just that. Anything else leaves the intent as it is.
+//   - Recovery waits until half a minute after until, reads the topic from the intent's ends to the present ones, and takes
+//     the entries for published whose records are there. The next write carries that, and is the claim as well. What a log
+//     has ahead of its cursor then is kept in the cursor. With riftline.dedupe=none a part is as good as nothing.
+//   - Where a record that is missing may have been removed since (the log was truncated, its start has moved, single
+//     records were compacted away) the source partition stops, and a person decides.
+//
+// It is exact as long as a run sends nothing after its lease, and nothing of it arrives half a minute later. A process
+// that stands still between its look at the clock and the send, and a request that is on its way for so long, can publish
+// a value twice: only a fence could help. A poll that worked so says exactly_once=false. What an intent was announced as
+// decides how it is recovered, whatever setting and brokers say by then. Package model has the lease too, with both of
+// these doublings.
+//
 // # Logs and units
 //
 // With riftline.dedupe=timestamp the answer is a part of a log. Instead of a fingerprint for each key the object holds a
@@ -55,6 +78,7 @@
 //
 // # Times
 //
-// Times only decide who waits for whom, never what is true; the exception is the age up to which an absent marker means
-// "not committed" (riftline.marker.age), which must stay well below the broker's offsets.retention.minutes.
+// Times only decide who waits for whom, never what is true. The exceptions are the age up to which an absent marker means
+// "not committed" (riftline.marker.age), which must stay well below the broker's offsets.retention.minutes, and the end of
+// a lease, for which the clocks of the machines may differ by half a minute.
 package poll

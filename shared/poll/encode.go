@@ -47,6 +47,9 @@ func (r *run) encode(ctx context.Context, b batch) ([]part, error) {
 	for i, c := range b.changes {
 		key := encoded.key(nil, c.Key)
 		bytes := int64(len(key) + len(encoded.values[i]) + recordOverhead)
+		if r.leasing {
+			bytes += int64(len(kafka.HeaderEntry) + len(c.Key))
+		}
 		if len(parts) == 0 || len(parts[len(parts)-1].records) == r.d.PartRecords || size+bytes > r.d.PartBytes {
 			id, err := sourceoffset.NewID(r.d.Rand)
 			if err != nil {
@@ -62,8 +65,7 @@ func (r *run) encode(ctx context.Context, b batch) ([]part, error) {
 		size += bytes
 		p := &parts[len(parts)-1]
 		p.records = append(p.records, &kgo.Record{
-			Topic: r.s.Topic, Key: key, Value: encoded.values[i], Timestamp: recordTime(c.at),
-			Headers: []kgo.RecordHeader{{Key: kafka.HeaderID, Value: []byte(p.id)}},
+			Topic: r.s.Topic, Key: key, Value: encoded.values[i], Timestamp: recordTime(c.at), Headers: r.headers(p.id, c),
 		})
 		switch {
 		case r.store.Kind != sourceoffset.Snapshot:
@@ -75,6 +77,15 @@ func (r *run) encode(ctx context.Context, b batch) ([]part, error) {
 	}
 	parts[len(parts)-1].cursor = b.cursor
 	return parts, nil
+}
+
+// headers say which intent a record is of and, where it may come to be there without the others, which entry.
+func (r *run) headers(id string, c change) []kgo.RecordHeader {
+	h := []kgo.RecordHeader{{Key: kafka.HeaderID, Value: []byte(id)}}
+	if r.leasing && r.store.Kind != sourceoffset.None {
+		h = append(h, kgo.RecordHeader{Key: kafka.HeaderEntry, Value: []byte(r.entryName(c))})
+	}
+	return h
 }
 
 // recordTime is the timestamp of a record: Kafka has none before 1970.

@@ -82,7 +82,7 @@ func outcomeOf(err error, now time.Time) (Outcome, time.Time) {
 	case isAny(err, schema.ErrIncompatible, schema.ErrUnmergeable):
 		return SchemaRefused, time.Time{}
 	case errors.As(err, &invalid), isAny(err, kafka.ErrTopicMissing, kafka.ErrAuthentication, kafka.ErrAuthorization,
-		kafka.ErrTransactionsRefused, bucket.ErrDenied, bucket.ErrNoBucket, schema.ErrUnauthorized,
+		kafka.ErrTransactionsRefused, kafka.ErrIdempotenceRefused, bucket.ErrDenied, bucket.ErrNoBucket, schema.ErrUnauthorized,
 		secret.ErrNotFound, secret.ErrDenied):
 		return Refused, time.Time{}
 	case isAny(err, kafka.ErrUnreachable, kafka.ErrNotCommitted, schema.ErrUnavailable, bucket.ErrUnknown,

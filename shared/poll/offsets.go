@@ -120,15 +120,25 @@ type IntentReport struct {
 	ID          string    `json:"id"`
 	At          time.Time `json:"at"`
 	Until       time.Time `json:"until"`
-	MarkerTopic string    `json:"marker_topic"`
+	MarkerTopic string    `json:"marker_topic,omitempty"`
 	Changes     int       `json:"changes"`
+	// Lease is there when the intent is published without a transaction.
+	Lease *LeaseReport `json:"lease,omitempty"`
+}
+
+// LeaseReport is what an intent says that is published without a transaction.
+type LeaseReport struct {
+	// Records counts the intent's records, Watermarks are the topic's ends, by partition, from before it.
+	Records    int64   `json:"records"`
+	Watermarks []int64 `json:"watermarks"`
 }
 
 // CursorReport is up to where a log is published.
 type CursorReport struct {
 	At time.Time `json:"at,omitzero"`
-	// Keys counts the keys that were published with that timestamp.
+	// Keys counts the keys that were published with that timestamp, Ahead the entries that were published behind it.
 	Keys   int               `json:"keys"`
+	Ahead  int               `json:"ahead,omitempty"`
 	Offset map[string]string `json:"offset,omitempty"`
 }
 
@@ -155,6 +165,8 @@ type operation struct {
 	q      OffsetsRequest
 	found  sourceoffset.Found
 	report OffsetsReport
+	// unmarked is true when the marker may not be read, and is not needed.
+	unmarked bool
 }
 
 // OperateAll does what a person asks for every source partition that the request's variables leave; a change of more
@@ -296,6 +308,10 @@ func (o *operation) marker(ctx context.Context) (kafka.Marker, error) {
 		defer cancel()
 	}
 	m, ok, err := markerOf(ctx, p, topic)
+	if o.unmarked = o.unreadable(err); o.unmarked {
+		o.report.Marker = &MarkerReport{Group: group, Topic: topic, Means: fmt.Sprintf("it cannot be read: %v", err)}
+		return kafka.Marker{}, nil
+	}
 	if err != nil {
 		return m, fmt.Errorf("reading the marker of group %s: %w", group, err)
 	}
@@ -308,6 +324,8 @@ func (o *operation) marker(ctx context.Context) (kafka.Marker, error) {
 
 func (o *operation) means(m kafka.Marker, ok bool) string {
 	switch i := o.st.Intent; {
+	case i != nil && i.Lease != nil:
+		return "the intent is published without a transaction and leaves none: its records in the topic tell what became of it"
 	case !ok && i != nil:
 		return "there is none: the intent was not committed, or its marker has expired"
 	case !ok:
@@ -351,7 +369,7 @@ func (o *operation) show(err error) {
 // waysOn are the commands that lift a stop.
 func (o *operation) waysOn() string {
 	p := o.store.Partition
-	if o.st.Intent != nil && (o.report.Marker == nil || o.report.Marker.ID == "") {
+	if i := o.st.Intent; i != nil && (i.Lease != nil || o.report.Marker == nil || o.report.Marker.ID == "") {
 		return settleCommands(p) + "; else " + p.WaysToForget()
 	}
 	return p.WaysToForget()
@@ -398,7 +416,9 @@ func (o *operation) decide(ctx context.Context) (next sourceoffset.State, err er
 	if err != nil {
 		return next, err
 	}
-	if err := p.Fence(ctx); err != nil {
+	if err := p.Fence(ctx); o.withoutFence(err) {
+		o.log.WarnContext(ctx, "transactions are refused: nothing but the time keeps a run from publishing that was left behind", slog.Any("error", err))
+	} else if err != nil {
 		return next, fmt.Errorf("taking over transactional id %s: %w", o.store.Partition.TransactionalID(), err)
 	}
 	step.Reached(ctx, "offsets.fenced")
@@ -508,10 +528,13 @@ func (o *operation) describe(st sourceoffset.State) *OffsetsState {
 		Kind: string(st.Kind), Keys: len(st.Base), Left: len(st.Base) - st.Base.Present(), Commits: st.Commits, Last: st.Last, Stopped: st.Stopped,
 	}
 	if c := st.Cursor; st.Kind != sourceoffset.Snapshot {
-		s.Cursor = &CursorReport{At: c.At, Keys: len(c.Keys), Offset: c.Offset}
+		s.Cursor = &CursorReport{At: c.At, Keys: len(c.Keys), Ahead: len(c.Ahead), Offset: c.Offset}
 	}
 	if i := st.Intent; i != nil {
 		s.Intent = &IntentReport{ID: i.ID, At: i.At, Until: i.Until, MarkerTopic: i.MarkerTopic, Changes: len(i.Changes)}
+		if l := i.Lease; l != nil {
+			s.Intent.Lease = &LeaseReport{Records: l.Records, Watermarks: l.Watermarks}
+		}
 	}
 	if c := st.Claim; c != nil {
 		s.Claim = &ClaimReport{ID: c.ID, At: c.At, Until: c.Until}
@@ -531,8 +554,14 @@ func (o *operation) plan(ctx context.Context, m kafka.Marker) (sourceoffset.Stat
 	case Reset:
 		return o.begin(m), nil
 	case Rebuild:
+		if o.found.Refused == nil && leaseLeft(o.st) {
+			return o.st, failed(Refused, "a part of an answer was published without a transaction, and its last record does not say that all before it is there: let a poll publish the rest first; an intent that stops polls is settled by %s", settleCommands(o.store.Partition))
+		}
 		return o.rebuild(ctx, m)
 	case Settle:
+		if i := o.st.Intent; i != nil && i.Lease != nil {
+			return o.settleLease(ctx)
+		}
 		return o.settled(m)
 	case Set:
 		return o.set()
@@ -544,8 +573,11 @@ func (o *operation) plan(ctx context.Context, m kafka.Marker) (sourceoffset.Stat
 func (o *operation) begin(m kafka.Marker) sourceoffset.State {
 	st := o.store.Empty()
 	st.Commits = o.st.Commits
-	if m.ID != "" {
+	switch {
+	case m.ID != "":
 		st.Last, st.LastMarkerTopic, st.Commits = m.ID, o.markerTopic(), m.Commits
+	case o.unmarked:
+		st.Last, st.LastMarkerTopic = o.st.Last, o.st.LastMarkerTopic
 	}
 	return st
 }

@@ -28,7 +28,7 @@ type Registry interface {
 	ByID(ctx context.Context, id int) (text string, err error)
 }
 
-// Producer publishes in transactions. *kafka.Producer is one.
+// Producer publishes in transactions, or without where these are refused. *kafka.Producer is one.
 type Producer interface {
 	Topic(ctx context.Context, name string) (kafka.Topic, error)
 	CreateTopic(ctx context.Context, name string, c connector.TopicCreation) (kafka.Topic, error)
@@ -37,6 +37,10 @@ type Producer interface {
 	Marker(ctx context.Context, topic string) (kafka.Marker, bool, error)
 	Publish(ctx context.Context, records []*kgo.Record, markerTopic kafka.Topic, m kafka.Marker, until time.Time) error
 	FindIntent(ctx context.Context, topic, id string, since time.Time) (kafka.Found, error)
+	Transactions(ctx context.Context) error
+	Lease(ctx context.Context, topic kafka.Topic) (watermarks []int64, err error)
+	Send(ctx context.Context, records []*kgo.Record, until time.Time) (kafka.Delivery, error)
+	ReadSince(ctx context.Context, topic string, watermarks []int64, id string, each func(*kgo.Record)) (kafka.Since, error)
 	Close()
 }
 
@@ -83,7 +87,7 @@ type Summary struct {
 	Unchanged int `json:"unchanged"`
 	// Left counts the keys that the topic holds and the answer lacks, unless the answer is too small to be believed.
 	Left int `json:"left"`
-	// Published counts the records that this run committed, Tombstones those among them that have no value.
+	// Published counts the records that this run published, Tombstones those among them that have no value.
 	Published  int `json:"published"`
 	Tombstones int `json:"tombstones,omitempty"`
 	// Keyless counts entries without a key, Repeated entries whose key came again later in the same answer.
@@ -101,8 +105,10 @@ type Summary struct {
 	// FirstOffsets and LastOffsets are the offsets of the records of this run, by partition.
 	FirstOffsets map[int32]int64 `json:"first_offsets,omitempty"`
 	LastOffsets  map[int32]int64 `json:"last_offsets,omitempty"`
-	ExactlyOnce  bool            `json:"exactly_once"`
-	// Recovered says what became of an earlier run's intent: "committed", "not_committed", or empty.
+	// ExactlyOnce is false when something was published without a transaction, by this run or one that it settled.
+	ExactlyOnce bool `json:"exactly_once"`
+	// Recovered says what became of an earlier run's intent: "committed", "not_committed", or empty; "partly" when it was
+	// published without a transaction and a part of its records is there.
 	Recovered string `json:"recovered,omitempty"`
 	// RetryAfter is when to come back, zero when that is not known.
 	RetryAfter time.Time `json:"retry_after,omitzero"`

@@ -14,6 +14,9 @@ import (
 
 // publish announces, publishes and closes each part.
 func (r *run) publish(ctx context.Context, markerTopic kafka.Topic, b batch, parts []part) error {
+	if r.leasing {
+		return r.publishLeased(ctx, b, parts)
+	}
 	if err := r.announceFirst(ctx, markerTopic, b, parts[0]); err != nil {
 		return err
 	}
@@ -42,7 +45,13 @@ func (r *run) publish(ctx context.Context, markerTopic kafka.Topic, b batch, par
 
 func (r *run) intent(p part, markerTopic kafka.Topic) *sourceoffset.Intent {
 	now := r.d.Now()
-	return &sourceoffset.Intent{ID: p.id, At: now, Until: r.until(), MarkerTopic: markerTopic.Name, Changes: p.changes, Cursor: p.cursor}
+	i := &sourceoffset.Intent{ID: p.id, At: now, Until: r.until(), Changes: p.changes, Cursor: p.cursor}
+	if r.leasing {
+		i.Lease = &sourceoffset.Lease{Watermarks: r.leased.watermarks, Records: int64(len(p.records))}
+	} else {
+		i.MarkerTopic = markerTopic.Name
+	}
+	return i
 }
 
 // announceFirst writes the intent of the first part over the state that was loaded.
@@ -92,9 +101,6 @@ func (r *run) announceNext(ctx context.Context, markerTopic kafka.Topic, p part)
 func (r *run) fence(ctx context.Context, markerTopic kafka.Topic) error {
 	if !r.fenced {
 		if err := r.producer.Fence(ctx); err != nil {
-			if errors.Is(err, kafka.ErrTransactionsRefused) && !r.s.ExactlyOnceRequired {
-				err = fmt.Errorf("%w (exactly.once.support=requested: publishing without transactions is not built yet)", err)
-			}
 			return r.release(ctx, fmt.Errorf("taking over transactional id %s: %w", r.store.Partition.TransactionalID(), err))
 		}
 		r.fenced = true
@@ -159,13 +165,21 @@ func (r *run) close(ctx context.Context) {
 	ctx, cancel := r.linger(ctx)
 	defer cancel()
 	step.Reached(ctx, "poll.10.begin")
-	gen, err := r.store.Write(ctx, r.st, r.gen, sourceoffset.Settled(r.st.Last))
+	gen, err := r.store.Write(ctx, r.st, r.gen, r.ended(r.st))
 	if err != nil {
 		r.log.InfoContext(ctx, "closing the intent did not succeed; it is published, and another poll settles it", slog.Any("error", err))
 		return
 	}
 	r.gen = gen
 	step.Reached(ctx, "poll.10.closed")
+}
+
+// ended recognises the write that ends an intent. Without a transaction it has no id to go by, only all that it says.
+func (r *run) ended(st sourceoffset.State) func(sourceoffset.State) bool {
+	if r.leasing {
+		return sourceoffset.Same(st)
+	}
+	return sourceoffset.Settled(st.Last)
 }
 
 // release takes back an intent that can never commit because of cause, also when the run's own context has ended. It
@@ -175,7 +189,7 @@ func (r *run) release(ctx context.Context, cause error) error {
 	defer cancel()
 	step.Reached(ctx, "poll.release.begin")
 	id, st := r.st.Intent.ID, r.st.Released()
-	gen, err := r.store.Write(ctx, st, r.gen, sourceoffset.Settled(st.Last))
+	gen, err := r.store.Write(ctx, st, r.gen, r.ended(st))
 	switch {
 	case errors.Is(err, bucket.ErrLost):
 		return leave(fmt.Sprintf("it took over the intent of this run (%v)", cause))

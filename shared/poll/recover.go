@@ -25,7 +25,7 @@ func (r *run) recover(ctx context.Context) error {
 		return err
 	}
 	if err := p.Fence(ctx); err != nil {
-		return fmt.Errorf("recovering: taking over transactional id %s: %w", r.store.Partition.TransactionalID(), err)
+		return r.unfenced(ctx, err)
 	}
 	r.fenced = true
 	step.Reached(ctx, "poll.R2.fenced")
@@ -40,6 +40,22 @@ func (r *run) recover(ctx context.Context) error {
 	step.Reached(ctx, "poll.R3.asked")
 	r.settle(ctx, committed)
 	return nil
+}
+
+// unfenced ends a recovery that could not take over the transactional id. A claim without an intent is that of a person's
+// command, which writes nothing any more once it is claimed itself, so there was nobody to fence.
+func (r *run) unfenced(ctx context.Context, err error) error {
+	refused := errors.Is(err, kafka.ErrTransactionsRefused)
+	switch {
+	case refused && r.st.Intent == nil && !r.s.ExactlyOnceRequired:
+		r.st, r.settled = r.st.Released(), true
+		r.log.InfoContext(ctx, "settled a command that did not end")
+		return nil
+	case refused && r.st.Intent != nil && !r.s.ExactlyOnceRequired:
+		err = fmt.Errorf("%w; intent %s was announced when transactions were allowed, and without them nothing tells what became of it: allow them again, or decide: %s",
+			err, r.st.Intent.ID, settleCommands(r.store.Partition))
+	}
+	return fmt.Errorf("recovering: taking over transactional id %s: %w", r.store.Partition.TransactionalID(), err)
 }
 
 func (r *run) claim(ctx context.Context) error {
@@ -155,7 +171,7 @@ func (r *run) writeSettled(ctx context.Context) {
 	defer cancel()
 	r.settled = false
 	step.Reached(ctx, "poll.R5.begin")
-	if _, err := r.store.Write(ctx, r.st, r.gen, sourceoffset.Settled(r.st.Last)); err != nil {
+	if _, err := r.store.Write(ctx, r.st, r.gen, r.ended(r.st)); err != nil {
 		r.log.InfoContext(ctx, "writing the result of a recovery did not succeed; the next poll settles it", slog.Any("error", err))
 		return
 	}

@@ -91,6 +91,10 @@ type run struct {
 	producer Producer
 	// fenced is true once producer holds the transactional id.
 	fenced bool
+	// leasing is true when this run publishes without transactions, or has settled an intent that was.
+	leasing bool
+	// leased is where it publishes then.
+	leased leasedTopic
 
 	sum Summary
 }
@@ -156,6 +160,9 @@ func (r *run) load(ctx context.Context) (err error) {
 	if until := r.heldUntil(); until.After(r.d.Now()) {
 		return leave("it is publishing, or is left alone until " + until.Format(time.RFC3339))
 	}
+	if i := r.st.Intent; i != nil && i.Lease != nil {
+		return r.recoverLease(ctx)
+	}
 	return r.recover(ctx)
 }
 
@@ -165,12 +172,23 @@ func (r *run) heldUntil() time.Time {
 	if c := r.st.Claim; c != nil {
 		until = c.Until
 	}
-	if i := r.st.Intent; i != nil && i.Until.After(until) {
-		if _, mine := r.own[i.ID]; !mine {
-			until = i.Until
+	if i := r.st.Intent; i != nil {
+		_, mine := r.own[i.ID]
+		if i.Lease != nil {
+			// What was sent may be on its way for longer than its run has lived, its own run's too.
+			until = later(until, i.Until.Add(leaseGrace))
+		} else if !mine {
+			until = later(until, i.Until)
 		}
 	}
 	return until
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // until is up to when other runs leave this one's intent or claim alone, in the clock's time.
@@ -380,8 +398,11 @@ func (r *run) connect(ctx context.Context) (kafka.Topic, error) {
 	if known && topic.ID != r.st.TopicID {
 		return kafka.Topic{}, r.stop(ctx, r.st, fmt.Sprintf("topic %s was deleted and created again: what it held is gone, and the source offset object still knows it; %s", topic.Name, r.store.Partition.WaysToForget()))
 	}
+	if err := r.choose(ctx, p, topic); err != nil {
+		return kafka.Topic{}, err
+	}
 	markerTopic := topic
-	if name := r.markerTopic(); name != topic.Name {
+	if name := r.markerTopic(); name != topic.Name && !r.leasing {
 		if markerTopic, err = p.Topic(ctx, name); err != nil {
 			return kafka.Topic{}, fmt.Errorf("finding riftline.marker.topic: %w", err)
 		}
@@ -397,10 +418,14 @@ func (r *run) connect(ctx context.Context) (kafka.Topic, error) {
 // transactional id: there must be none.
 func (r *run) checkBegin(ctx context.Context, p Producer, markerTopic string) error {
 	genesis := r.gen == 0
-	if !genesis && (r.st.Last == "" || r.st.LastMarkerTopic == markerTopic) {
+	if !genesis && (r.leasing || r.st.Last == "" || r.st.LastMarkerTopic == markerTopic) {
 		return nil
 	}
 	m, ok, err := markerOf(ctx, p, markerTopic)
+	if r.leasing && errors.Is(err, kafka.ErrAuthorization) {
+		r.log.WarnContext(ctx, "the group of the marker may not be read: whether transactions were published before is not known", slog.Any("error", err))
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("reading the marker of group %s: %w", r.store.Partition.TransactionalID(), err)
 	}

@@ -61,6 +61,11 @@ type world struct {
 	long bool
 	// byHand is true once a person changed the offsets, which the model knows nothing of.
 	byHand bool
+	// requested is exactly.once.support=requested. refusing is true while the brokers refuse transactions, barring while
+	// they refuse idempotence too.
+	requested, refusing, barring bool
+	// gone is what a reader of the topic is told of records that are gone.
+	gone string
 	// late is a commit that was asked for and that the broker has not carried out yet.
 	late func()
 
@@ -89,7 +94,7 @@ func again(f func() *world) func() *world {
 		return &world{
 			t: w.t, now: w.now, answer: slices.Clone(w.answer), served: slices.Clone(w.served), object: slices.Clone(w.object),
 			generation: w.generation, deleted: w.deleted, topic: w.topic, missing: w.missing, automatic: w.automatic, epoch: w.epoch,
-			marker: w.marker, marked: w.marked, log: slices.Clone(w.log), raw: slices.Clone(w.raw), schema: w.schema, forgotten: w.forgotten, unsearchable: w.unsearchable, long: w.long, counts: map[string]int{},
+			marker: w.marker, marked: w.marked, log: slices.Clone(w.log), raw: slices.Clone(w.raw), schema: w.schema, requested: w.requested, refusing: w.refusing, barring: w.barring, gone: w.gone, unreplayed: w.unreplayed, forgotten: w.forgotten, unsearchable: w.unsearchable, long: w.long, counts: map[string]int{},
 			events: slices.Clone(w.events),
 		}
 	}
@@ -207,7 +212,7 @@ func (w *world) disturb(name string, h hook, change ...func(*connector.Source, *
 
 func (w *world) source() connector.Source {
 	return connector.Source{
-		Name: "ladder", Topic: "ladder", Key: []string{"/k"}, KeyFallback: true, ExactlyOnceRequired: true,
+		Name: "ladder", Topic: "ladder", Key: []string{"/k"}, KeyFallback: true, ExactlyOnceRequired: !w.requested,
 		Request:      connector.Request{URL: "https://api.example.com/ladder"},
 		Dedupe:       connector.Dedupe{Mode: connector.Snapshot, Keep: 30 * 24 * time.Hour},
 		KeyConverter: connector.StringConverter, ValueConverter: connector.AvroConverter,
@@ -385,6 +390,9 @@ func (c *client) AutoCreateTopic(_ context.Context, name string) (t kafka.Topic,
 func (c *client) Fence(context.Context) error {
 	return c.p.do("fence", func() error {
 		w := c.p.w
+		if w.refusing {
+			return kafka.ErrTransactionsRefused
+		}
 		// A commit that the broker was asked for is carried out, or is not, before the new epoch is given out.
 		if w.late != nil {
 			w.late()

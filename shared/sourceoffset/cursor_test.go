@@ -2,6 +2,7 @@ package sourceoffset
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -63,5 +64,37 @@ func TestDamagedCursorsAreRefused(t *testing.T) {
 		if s, err := Decode(reSum(t, strings.Replace(whole, c[0], c[1], 1))); !errors.Is(err, ErrDamaged) {
 			t.Errorf("%s: %v, %+v", situation, err, s)
 		}
+	}
+}
+
+func TestCursorKnowsWhatIsAhead(t *testing.T) {
+	second := func(n int) time.Time { return noon.Add(time.Duration(n) * time.Second) }
+	c := Cursor{At: second(1), Keys: []string{"a"}, Offset: map[string]string{"page": "7"}}
+	ahead := c.WithAhead(Place{second(4), "d"}, Place{second(1), "b"}, Place{second(3), "c"}, Place{second(4), "d"}, Place{second(0), "x"}, Place{second(1), "a"})
+	if got := fmt.Sprint(ahead.Keys, len(ahead.Ahead), ahead.Offset); got != "[a b] 2 map[page:7]" || !ahead.At.Equal(c.At) || len(c.Keys) != 1 {
+		t.Fatalf("%+v", ahead)
+	}
+	for _, p := range []struct {
+		at   int
+		key  string
+		seen bool
+	}{{0, "z", true}, {1, "a", true}, {1, "b", true}, {1, "z", false}, {2, "c", false}, {3, "c", true}, {3, "d", false}, {4, "d", true}, {5, "d", false}} {
+		if ahead.Seen(second(p.at), p.key) != p.seen {
+			t.Errorf("%d %s: seen is not %v", p.at, p.key, p.seen)
+		}
+	}
+	next := ahead.With(second(3), "e")
+	if got := fmt.Sprint(next.Keys, len(next.Ahead)); got != "[c e] 1" || !next.Seen(second(4), "d") {
+		t.Errorf("%+v", next)
+	}
+	if last := next.With(second(5), "f"); len(last.Ahead) != 0 || fmt.Sprint(last.Keys) != "[f]" {
+		t.Errorf("%+v", last)
+	}
+	if ahead.Equal(c) || !ahead.Equal(ahead.WithAhead()) || ahead.Equal(next) {
+		t.Error("cursors are taken for equal that are not, or the other way round")
+	}
+	// A log that has no cursor yet.
+	if first := (Cursor{}).WithAhead(Place{second(1), "a"}); !first.Seen(second(1), "a") || first.Seen(second(1), "b") || !first.At.IsZero() {
+		t.Errorf("%+v", first)
 	}
 }

@@ -33,6 +33,9 @@ func Decode(data []byte) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
+	if d.format < s.format() {
+		return State{}, fmt.Errorf("%w: it holds what its format %d does not know", ErrDamaged, d.format)
+	}
 	if err := s.check(); err != nil {
 		return State{}, err
 	}
@@ -119,6 +122,8 @@ type decoder struct {
 	body []byte
 	kind Kind
 	sum  string
+	// format is the lower one of format and minReader.
+	format int64
 	// sumFrom and sumTo are the bytes of the member sum and of the comma that goes with it.
 	sumFrom, sumTo int64
 }
@@ -142,7 +147,10 @@ func (d *decoder) state() (s State, err error) {
 		case "fields":
 			s.Fields, err = d.texts()
 		case "format", "minReader":
-			_, err = d.integer()
+			var n int64
+			if n, err = d.integer(); d.format == 0 || n < d.format {
+				d.format = n
+			}
 		case "intent":
 			s.Intent, err = d.intent()
 		case "kind":
@@ -406,6 +414,8 @@ func (d *decoder) intent() (*Intent, error) {
 			}
 		case "id":
 			i.ID, err = d.id()
+		case "lease":
+			i.Lease, err = d.lease()
 		case "markerTopic":
 			i.MarkerTopic, err = d.text()
 		case "until":
@@ -416,6 +426,41 @@ func (d *decoder) intent() (*Intent, error) {
 		return err
 	})
 	return i, err
+}
+
+func (d *decoder) lease() (*Lease, error) {
+	l := &Lease{}
+	err := d.object(func(name string, _ int64) (err error) {
+		switch name {
+		case "records":
+			l.Records, err = d.integer()
+		case "watermarks":
+			l.Watermarks, err = d.integers()
+		default:
+			err = fmt.Errorf("%w: unknown member intent.lease.%q", ErrNewer, name)
+		}
+		return err
+	})
+	return l, err
+}
+
+func (d *decoder) integers() (list []int64, err error) {
+	t, err := d.in.ReadToken()
+	if err != nil {
+		return nil, err
+	}
+	if t.Kind() != '[' {
+		return nil, fmt.Errorf("%w: %v where an array belongs", ErrDamaged, t.Kind())
+	}
+	for d.in.PeekKind() != ']' {
+		n, err := d.integer()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, n)
+	}
+	_, err = d.in.ReadToken()
+	return list, err
 }
 
 func (d *decoder) changes(to map[string]*Fingerprint) error {
@@ -456,6 +501,14 @@ func (d *decoder) claim() (*Claim, error) {
 	return c, err
 }
 
+// leaseHolds tells whether a lease says all that a recovery goes by. Unlike other times its end is one of that: after it
+// the topic has all that it ever gets of the intent.
+func (i *Intent) leaseHolds(kind Kind) bool {
+	l := i.Lease
+	known := i.Until.Year() >= 1970 && i.Until.Year() <= 9999
+	return known && len(l.Watermarks) > 0 && l.Records > 0 && (kind != Snapshot || l.Records == int64(len(i.Changes)))
+}
+
 // check looks for what an intact object of this format never holds.
 func (s State) check() error {
 	var what string
@@ -466,8 +519,10 @@ func (s State) check() error {
 		what = "no base"
 	case s.Kind == None && (s.Cursor.positioned() || s.Intent != nil && s.Intent.Cursor.positioned()):
 		what = "a position with kind none"
-	case s.Intent != nil && (s.Intent.ID == "" || s.Intent.MarkerTopic == ""):
-		what = "an intent without id or marker topic"
+	case s.Intent != nil && (s.Intent.ID == "" || (s.Intent.MarkerTopic == "") != (s.Intent.Lease != nil)):
+		what = "an intent without id, or without either marker topic or lease"
+	case s.Intent != nil && s.Intent.Lease != nil && !s.Intent.leaseHolds(s.Kind):
+		what = "a lease without its end, watermarks or records"
 	case s.Claim != nil && s.Claim.ID == "":
 		what = "a claim without id"
 	default:

@@ -12,7 +12,11 @@
 //	sum      CRC-32C (Castagnoli) over the canonical body without this member
 //
 // Without an intent, base is the whole truth. With one, the topic holds either base or base with the intent's changes,
-// and the marker that the intent's transaction leaves in Kafka says which.
+// and the marker that the intent's transaction leaves in Kafka says which. An intent that is a lease is published without
+// a transaction: the topic holds any part of it, and the records behind the lease's watermarks say which.
+//
+// Format 2 has leases, and entries ahead of a log's cursor. An object that holds neither is written in format 1, which
+// older versions go on reading.
 //
 // An object that cannot be trusted (wrong sum, another connector, an unknown kind, a newer format) is an error and is
 // never taken for a partition without history.

@@ -80,8 +80,18 @@ func Encode(s State) ([]byte, error) {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// format is the oldest version that can say what the state holds. A reader of that version can read it, and what it
+// would write back has lost nothing.
+func (s State) format() int64 {
+	if len(s.Cursor.Ahead) > 0 || s.Intent != nil && (s.Intent.Lease != nil || len(s.Intent.Cursor.Ahead) > 0) {
+		return Format
+	}
+	return firstFormat
+}
+
 // encodeState is the canonical body with the sum in its place among the sorted members.
 func encodeState(s State) []byte {
+	format := s.format()
 	dst := make([]byte, 0, 1024+128*len(s.Base))
 	dst = append(dst, `{"base":`...)
 	if s.Kind == Snapshot {
@@ -103,7 +113,7 @@ func encodeState(s State) []byte {
 		dst = appendString(dst, name)
 	}
 	dst = append(dst, `],"format":`...)
-	dst = strconv.AppendInt(dst, Format, 10)
+	dst = strconv.AppendInt(dst, format, 10)
 	dst = append(dst, `,"intent":`...)
 	dst = appendIntent(dst, s.Intent, s.Kind)
 	dst = append(dst, `,"kind":`...)
@@ -113,7 +123,7 @@ func encodeState(s State) []byte {
 	dst = append(dst, `,"lastMarkerTopic":`...)
 	dst = appendOptional(dst, s.LastMarkerTopic)
 	dst = append(dst, `,"limits":{},"minReader":`...)
-	dst = strconv.AppendInt(dst, Format, 10)
+	dst = strconv.AppendInt(dst, format, 10)
 	dst = append(dst, `,"partition":`...)
 	dst = appendVariables(dst, s.Partition.Variables)
 	dst = append(dst, `,"stopped":`...)
@@ -165,11 +175,28 @@ func appendIntent(dst []byte, i *Intent, kind Kind) []byte {
 	}
 	dst = append(dst, `,"id":`...)
 	dst = appendString(dst, i.ID)
-	dst = append(dst, `,"markerTopic":`...)
-	dst = appendString(dst, i.MarkerTopic)
+	if i.Lease != nil {
+		dst = appendLease(dst, i.Lease)
+	} else {
+		dst = append(dst, `,"markerTopic":`...)
+		dst = appendString(dst, i.MarkerTopic)
+	}
 	dst = append(dst, `,"until":`...)
 	dst = appendTime(dst, i.Until)
 	return append(dst, '}')
+}
+
+func appendLease(dst []byte, l *Lease) []byte {
+	dst = append(dst, `,"lease":{"records":`...)
+	dst = strconv.AppendInt(dst, l.Records, 10)
+	dst = append(dst, `,"watermarks":[`...)
+	for n, at := range l.Watermarks {
+		if n > 0 {
+			dst = append(dst, ',')
+		}
+		dst = strconv.AppendInt(dst, at, 10)
+	}
+	return append(dst, `]}`...)
 }
 
 func appendChanges(dst []byte, changes map[string]*Fingerprint) []byte {

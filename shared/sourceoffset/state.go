@@ -13,9 +13,15 @@ import (
 	"time"
 )
 
-// Format is the version of the objects that this package writes. It reads this version only, as it is the first; a
-// later one reads its own and the one before.
-const Format = 1
+// The versions of objects. An object is written in the oldest one that can say what it holds, so that an older riftline
+// goes on reading it for as long as that is safe, and this package reads both.
+const (
+	// Format is the newest version: an intent may be a lease, and a cursor may know entries ahead of it. A reader of the
+	// one before must not touch such an object, and says that it was written by a newer version.
+	Format = 2
+	// firstFormat has none of these.
+	firstFormat = 1
+)
 
 // Errors of objects that cannot be used. None of them means "nothing is known yet".
 var (
@@ -108,12 +114,24 @@ type Intent struct {
 	ID string
 	// At is when the intent was written, Until is the time up to which other runs leave it alone. A zero Until is past.
 	At, Until time.Time
-	// MarkerTopic is the topic under which the transaction leaves its marker.
+	// MarkerTopic is the topic under which the transaction leaves its marker. A lease has none.
 	MarkerTopic string
+	// Lease is set when the intent is published without a transaction.
+	Lease *Lease
 	// Changes are what base becomes when the transaction commits, by key. They are for the kind Snapshot.
 	Changes map[string]*Fingerprint
 	// Cursor is what the cursor becomes when the transaction commits. It is for the other kinds.
 	Cursor Cursor
+}
+
+// Lease is what an intent says that is published without a transaction, in which case a part of its records may be in
+// the topic, and Until is the time after which its run sends nothing more.
+type Lease struct {
+	// Watermarks are the ends of the topic's partitions, by number, from before the intent was written: its records are
+	// at these offsets or later ones.
+	Watermarks []int64
+	// Records counts the records of the intent.
+	Records int64
 }
 
 // Claim is a run that is finding out what became of the intent. An owner that sees a claim must not publish.
@@ -130,7 +148,8 @@ type State struct {
 	TopicID [16]byte
 	// Commits counts committed transactions, for people.
 	Commits int64
-	// Last is the id of the last committed transaction, empty when there was none.
+	// Last is the id of the last committed transaction, empty when there was none. Publishing without one leaves it as
+	// it is, as it leaves no marker.
 	Last string
 	// LastMarkerTopic is the topic under which the marker of Last lies.
 	LastMarkerTopic string
@@ -157,8 +176,8 @@ func NewID(r io.Reader) (string, error) {
 	return hex.EncodeToString(b[:]), nil
 }
 
-// Committed returns the state after the intent's transaction committed: base with the changes or the intent's cursor,
-// last the intent's id, no intent and no claim.
+// Committed returns the state after all of the intent was published: base with the changes or the intent's cursor, no
+// intent and no claim, and after a transaction its id as the last one.
 func (s State) Committed() State {
 	if s.Intent == nil {
 		return s.Released()
@@ -168,8 +187,10 @@ func (s State) Committed() State {
 	} else {
 		s.Cursor = s.Intent.Cursor
 	}
-	s.Last, s.LastMarkerTopic = s.Intent.ID, s.Intent.MarkerTopic
-	s.Commits++
+	if s.Intent.Lease == nil {
+		s.Last, s.LastMarkerTopic = s.Intent.ID, s.Intent.MarkerTopic
+		s.Commits++
+	}
 	s.Intent, s.Claim = nil, nil
 	return s
 }

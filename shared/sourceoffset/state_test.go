@@ -45,6 +45,25 @@ func fullState() State {
 	}
 }
 
+// leaseState is one whose intent is published without a transaction.
+func leaseState() State {
+	s := fullState()
+	s.Claim = nil
+	intent := *s.Intent
+	intent.MarkerTopic, intent.Lease = "", &Lease{Watermarks: []int64{0, 17, 1 << 60}, Records: 2}
+	s.Intent = &intent
+	return s
+}
+
+// leaseOfALog is one of a log that knows entries ahead of its cursor.
+func leaseOfALog() State {
+	return State{
+		Partition: Partition{Connector: "c"}, Topic: "t", Kind: Timestamp, Base: Base{},
+		Cursor: Cursor{At: noon, Keys: []string{"a"}, Ahead: []Place{{noon.Add(time.Nanosecond), `b"`}, {noon.Add(time.Hour), ""}, {noon.Add(time.Hour), "c"}}},
+		Intent: &Intent{ID: idA, At: noon, Until: noon.Add(time.Minute), Changes: map[string]*Fingerprint{}, Lease: &Lease{Watermarks: []int64{5}, Records: 3}, Cursor: Cursor{At: noon.Add(time.Hour)}},
+	}
+}
+
 func states() map[string]State {
 	full := fullState()
 	stopped := full
@@ -56,7 +75,10 @@ func states() map[string]State {
 		Cursor: Cursor{At: noon.Add(123456789 * time.Nanosecond), Keys: []string{`a"`, "b"}, Offset: map[string]string{"key": "b", "page": "7"}},
 		Intent: &Intent{ID: idA, MarkerTopic: "t", Changes: map[string]*Fingerprint{}, Cursor: Cursor{At: noon.Add(time.Hour), Keys: []string{"c"}}},
 	}
+	ahead := leaseOfALog()
+	ahead.Intent = nil
 	return map[string]State{
+		"a lease": leaseState(), "a lease of a log": leaseOfALog(), "entries ahead of a log's cursor": ahead,
 		"a log": log, "a log without history": {Partition: Partition{Connector: "c"}, Topic: "t", Kind: Timestamp, Base: Base{}},
 		"no comparing, with an offset": {Partition: Partition{Connector: "c"}, Topic: "t", Kind: None, Base: Base{}, Cursor: Cursor{Offset: map[string]string{"id": "7"}}},
 		"intent and claim":             full, "stopped": stopped, "settled": settled, "published without comparing, no times": none,
@@ -189,8 +211,8 @@ func TestDamagedObjectsAreRefused(t *testing.T) {
 		{"no sum", []byte(strings.Replace(whole, `"sum"`, `"Sum"`, 1)), ErrNewer},
 		{"sum of another type", []byte(strings.Replace(whole, `"sum":"`, `"sum":5,"x":"`, 1)), ErrDamaged},
 		{"a member twice", replaced(`"commits":7`, `"commits":7,"commits":8`), ErrDamaged},
-		{"newer format", replaced(`"format":1`, `"format":2`), ErrNewer},
-		{"newer reader needed", replaced(`"minReader":1`, `"minReader":2`), ErrNewer},
+		{"newer format", replaced(`"format":1`, `"format":3`), ErrNewer},
+		{"newer reader needed", replaced(`"minReader":1`, `"minReader":3`), ErrNewer},
 		{"format as text", replaced(`"format":1`, `"format":"1"`), ErrDamaged},
 		{"a member of a later time", replaced(`"commits":7`, `"commits":7,"colour":1`), ErrNewer},
 		{"unknown kind", replaced(`"kind":"snapshot"`, `"kind":"ring"`), ErrDamaged},
@@ -215,6 +237,66 @@ func TestDamagedObjectsAreRefused(t *testing.T) {
 				t.Errorf("a state came with %v: %+v", err, s)
 			}
 		})
+	}
+}
+
+// What a version that knows no leases must not touch says so; everything else goes on being what that version reads.
+func TestFormatIsTheOldestThatDoes(t *testing.T) {
+	for name, s := range states() {
+		want := `"format":1,`
+		if strings.Contains(name, "lease") || strings.Contains(name, "ahead") {
+			want = `"format":2,`
+		}
+		body := string(encodeState(s))
+		if !strings.Contains(body, want) || !strings.Contains(body, strings.Replace(want, "format", "minReader", 1)) {
+			t.Errorf("%s is not %s: %s", name, want, body)
+		}
+	}
+	s := leaseState()
+	if body := string(encodeState(s.Committed())); !strings.Contains(body, `"minReader":1`) {
+		t.Errorf("after the lease: %s", body)
+	}
+	ahead := leaseOfALog()
+	ahead.Intent = nil
+	ahead.Cursor = ahead.Cursor.With(noon.Add(2*time.Hour), "z")
+	if body := string(encodeState(ahead)); !strings.Contains(body, `"minReader":1`) {
+		t.Errorf("once the cursor has passed: %s", body)
+	}
+}
+
+func TestDamagedLeasesAreRefused(t *testing.T) {
+	snapshot, log := string(encodeState(leaseState())), string(encodeState(leaseOfALog()))
+	for name, c := range map[string]struct{ body, old, new string }{
+		"no end":                              {snapshot, `"until":"2026-11-29T12:01:30.005Z"`, `"until":null`},
+		"an end that is no time":              {snapshot, `"until":"2026-11-29T12:01:30.005Z"`, `"until":"soon"`},
+		"no watermarks":                       {snapshot, `"watermarks":[0,17,1152921504606846976]`, `"watermarks":[]`},
+		"a watermark below zero":              {snapshot, `[0,17,`, `[0,-17,`},
+		"a watermark that is no number":       {snapshot, `[0,17,`, `[0,"17",`},
+		"watermarks that are no list":         {snapshot, `"watermarks":[0,17,1152921504606846976]`, `"watermarks":17`},
+		"no records":                          {snapshot, `"records":2`, `"records":0`},
+		"more records than changes":           {snapshot, `"records":2`, `"records":3`},
+		"a marker topic besides":              {snapshot, `"lease":{`, `"markerTopic":"t","lease":{`},
+		"neither lease nor marker topic":      {snapshot, `,"lease":{"records":2,"watermarks":[0,17,1152921504606846976]}`, ``},
+		"in a format that has no leases":      {snapshot, `"format":2`, `"format":1`},
+		"for readers that know no leases":     {snapshot, `"minReader":2`, `"minReader":1`},
+		"for a reader that knows no cursor":   {log, `"minReader":2`, `"minReader":1`},
+		"ahead, not sorted":                   {log, `["2026-11-29T13:00:00Z",""]`, `["2026-11-29T14:00:00Z",""]`},
+		"ahead, behind the cursor":            {log, `["2026-11-29T12:00:00.000000001Z","b\""]`, `["2026-11-29T12:00:00Z","b\""]`},
+		"ahead, no time":                      {log, `["2026-11-29T13:00:00Z",""]`, `["later",""]`},
+		"ahead, no pair":                      {log, `["2026-11-29T13:00:00Z",""]`, `["2026-11-29T13:00:00Z"]`},
+		"ahead, no list":                      {log, `"ahead":[`, `"ahead":{},"keysAtCursor":[`},
+		"ahead of something without a cursor": {strings.Replace(log, `"kind":"timestamp"`, `"kind":"none"`, 1), `"connector":"c"`, `"connector":"d"`},
+	} {
+		if !strings.Contains(c.body, c.old) {
+			t.Fatalf("%s: %s is not in %s", name, c.old, c.body)
+		}
+		s, err := Decode(reSum(t, strings.Replace(c.body, c.old, c.new, 1)))
+		if !errors.Is(err, ErrDamaged) || !reflect.DeepEqual(s, State{}) {
+			t.Errorf("%s: %v, %+v", name, err, s)
+		}
+	}
+	if _, err := Decode(reSum(t, strings.Replace(snapshot, `"records":2`, `"records":2,"term":7`, 1))); !errors.Is(err, ErrNewer) {
+		t.Errorf("a member of a later time: %v", err)
 	}
 }
 
@@ -257,6 +339,9 @@ func TestCommittedAndReleased(t *testing.T) {
 	}
 	if c.Base["x"].Fingerprint != fp(9) || len(c.Base) != 4 {
 		t.Errorf("base: %+v", c.Base)
+	}
+	if l := leaseState().Committed(); l.Last != idB || l.LastMarkerTopic != "markers" || l.Commits != 7 || len(l.Base) != 4 || l.Intent != nil {
+		t.Errorf("a lease leaves no marker: %+v", l)
 	}
 	r := s.Released()
 	if r.Last != idB || r.Commits != 7 || r.Intent != nil || r.Claim != nil || !reflect.DeepEqual(r.Base, before) {

@@ -6,6 +6,8 @@
 // The model has one key. Everything that a run does to its peers is one call, with the names that the fakes in package
 // poll's tests use, so that what real runs did can be replayed here (see [Accepts]): the model is kept true to the code
 // by that. Polls of several transactions are replayed, but not searched.
+//
+// How polls go on without transactions is a model of its own (see [ExploreLease]), with two keys and with the time.
 package model
 
 // A Call is what a run asks of a peer.
