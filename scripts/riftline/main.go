@@ -162,7 +162,7 @@ process, with stand-ins for whatever is not at hand.`,
 		SilenceErrors: true,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.AddCommand(a.runCommand(), a.validateCommand(), a.pollCommand(), a.drainCommand(), a.offsetsCommand(), a.catCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.validateCommand(), a.pollCommand(), a.drainCommand(), a.offsetsCommand(), a.catCommand(), a.fmtCommand(), a.versionCommand())
 	root.SetHelpTemplate(root.HelpTemplate() + exitCodes)
 	return root
 }

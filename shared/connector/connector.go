@@ -52,6 +52,11 @@ type Connector struct {
 	order []string
 	// overrides are the keys of Config that With set.
 	overrides map[string]bool
+	// rest says that the file has the REST form, restName its outer name; outside are keys beside "config" that nobody
+	// reads.
+	rest     bool
+	restName string
+	outside  []string
 }
 
 // With returns a copy of c in which overrides win over the file's keys. [Connector.Explain] shows where a value comes

@@ -127,13 +127,13 @@ func (n *SecretNames) init() {
 	}
 }
 
-const riotSecret = "riot-api-key"
+const riotName = "riot-api-key"
 
 var notInSecretName = regexp.MustCompile(`[^A-Za-z0-9_]+`)
 
 func proposedName(connector string, one Credential) string {
 	if strings.EqualFold(one.Part, "X-Riot-Token") || strings.HasPrefix(one.Value.Reveal(), "RGAPI-") {
-		return riotSecret
+		return riotName
 	}
 	text := connector + "-" + secretPart(one)
 	return strings.Trim(cutText(notInSecretName.ReplaceAllString(text, "-"), 200), "-")
