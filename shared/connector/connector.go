@@ -156,4 +156,10 @@ func kindOf(class string) (Kind, bool) {
 	return 0, false
 }
 
+// Replaces reports whether riftline stands in for a connector of this class.
+func Replaces(class string) bool {
+	_, ok := kindOf(strings.TrimSpace(class))
+	return ok
+}
+
 func simpleClass(class string) string { return class[strings.LastIndexByte(class, '.')+1:] }

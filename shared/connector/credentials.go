@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"regexp"
@@ -42,22 +43,36 @@ func (c Connector) Credentials() []Credential {
 // Replace returns a copy of c in which references to Secret Manager stand in place of its credentials. The function name
 // gives each one's secret; with an empty name the credential stays where it is.
 func (c Connector) Replace(name func(Credential) string) Connector {
+	return c.replace(func(one Credential) string {
+		secretName := name(one)
+		if secretName == "" {
+			return ""
+		}
+		reference := secret.Reference{Provider: secret.GCPSecret, Path: secretName}.String()
+		if one.quote {
+			reference = `"` + reference + `"`
+		}
+		return reference
+	})
+}
+
+// Masked returns a copy of c that may be shown: its credentials are "[redacted]".
+func (c Connector) Masked() Connector {
+	return c.replace(func(one Credential) string { return secret.Mask(one.Value.Reveal()) })
+}
+
+// replace puts texts in place of the credentials; an empty text leaves one where it is.
+func (c Connector) replace(text func(Credential) string) Connector {
 	d := c
 	d.Config = maps.Clone(c.Config)
 	for _, key := range c.keys() {
 		var b strings.Builder
 		raw, at := c.Config[key], 0
 		for _, one := range locate(key, raw) {
-			secretName := name(one)
-			if secretName == "" {
-				continue
+			if instead := text(one); instead != "" {
+				b.WriteString(raw[at:one.start] + instead)
+				at = one.end
 			}
-			reference := secret.Reference{Provider: secret.GCPSecret, Path: secretName}.String()
-			if one.quote {
-				reference = `"` + reference + `"`
-			}
-			b.WriteString(raw[at:one.start] + reference)
-			at = one.end
 		}
 		b.WriteString(raw[at:])
 		d.Config[key] = b.String()
@@ -68,18 +83,32 @@ func (c Connector) Replace(name func(Credential) string) Connector {
 // foreign finds what has the form of a config provider's reference.
 var foreign = regexp.MustCompile(`\$\{[A-Za-z][A-Za-z0-9_-]*:[^{}]*\}`)
 
-// ForeignReferences returns the references of the file to config providers that riftline does not have
-// (${vault:path:key}), each once. They lead nowhere here.
-func (c Connector) ForeignReferences() []string {
-	var out []string
+// foreignIn returns the references of a value to config providers that riftline does not have (${vault:path:key}).
+func foreignIn(text string) []string {
+	return slices.DeleteFunc(foreign.FindAllString(text, -1), func(one string) bool { return len(secret.References(one)) > 0 })
+}
+
+// References returns the references of the file to providers that riftline has.
+func (c Connector) References() []secret.Reference {
+	var out []secret.Reference
 	for _, key := range c.keys() {
-		for _, one := range foreign.FindAllString(c.Config[key], -1) {
-			if len(secret.References(one)) == 0 && !slices.Contains(out, one) {
-				out = append(out, one)
-			}
-		}
+		out = append(out, secret.References(c.Config[key])...)
 	}
 	return out
+}
+
+// WorkerSettings returns the environment names of what the connector takes from its worker: without a default where a
+// start misses them, and converters that the file does not name.
+func (c Connector) WorkerSettings() []string {
+	var out []string
+	for key, env := range map[string]string{"key.converter": "CONNECT_KEY_CONVERTER", "value.converter": "CONNECT_VALUE_CONVERTER"} {
+		if strings.TrimSpace(c.Config[key]) == "" && (c.Kind == SourceKind || key == "value.converter") {
+			out = append(out, env)
+		}
+	}
+	out = append(out, c.examine(context.Background(), Worker{}, nil, CheckOptions{}).lacking...)
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // SecretNames gives credentials the names of secrets: the same value the same name, different values different names.

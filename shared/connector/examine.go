@@ -28,6 +28,8 @@ type examination struct {
 	values map[string]string
 	// open are the keys whose value is not known here: they hold references, or could not be resolved.
 	open map[string]bool
+	// lacking are the environment names of settings that neither the file nor the worker gives.
+	lacking []string
 	// causes are resolving errors that say that a reference leads nowhere; transient is one that may pass.
 	causes    []error
 	transient error
@@ -132,6 +134,9 @@ func (e *examination) judge(key string) {
 	}
 	e.verdicts = append(e.verdicts, v)
 	e.credentials(key, m.entry, raw)
+	if at := foreignIn(raw); len(at) > 0 && v.Class != Ignored {
+		e.fail(key, "refers to "+strings.Join(at, ", ")+": riftline has no such config provider, and the reference leads nowhere", "store what it stands for, and write ${gcpsecret:NAME}")
+	}
 }
 
 func cmpClass(a, b Class) Class {

@@ -225,7 +225,11 @@ func (p *parser) text(m member) (string, bool) {
 		}
 		return string(text), true
 	case '0':
-		p.note(m.name, "is a number without quotes", fmt.Sprintf("write \"%s\"", m.value))
+		suggestion := fmt.Sprintf("write \"%s\"", m.value)
+		if shapeByName(m.name) != open {
+			suggestion = "write it in quotes"
+		}
+		p.note(m.name, "is a number without quotes", suggestion)
 		return string(m.value), true
 	case 't', 'f':
 		p.note(m.name, "is a boolean without quotes", fmt.Sprintf("write \"%s\"", m.value))
