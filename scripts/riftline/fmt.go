@@ -18,8 +18,8 @@ func (a *app) fmtCommand() *cobra.Command {
 		Use:   "fmt FILE...",
 		Short: "Write connector files in their strict form",
 		Long: `fmt rewrites connector files in the strict form that Terraform and Connect both take: a JSON object of strings, one key
-a line; name, class, tasks and topics first, the other keys sorted; flat or in Connect's REST form, as it was. The names
-of the files that it changed are listed.
+a line, in the order of the file; flat or in Connect's REST form, as it was. The names of the files that it changed are
+listed.
 
 No value changes. What JSON does not have is taken out or put right, with a warning: comments are lost, numbers and
 booleans get quotes, <…> around a URL goes, and so does what Connect's REST interface adds beside "config". A key that

@@ -52,7 +52,7 @@ func TestFmtWritesTheStrictForm(t *testing.T) {
 		t.Errorf("the key is shown:\n%s%s", out, errOut)
 	}
 	first := contents(t, file)
-	if !strings.HasPrefix(first, "{\n  \"name\": \"challenger\",\n  \"connector.class\"") || !strings.Contains(first, `"X-Riot-Token: RGAPI-hunter2-hunter2"`) {
+	if !strings.HasPrefix(first, "{\n  \"http.request.url\": \"https://") || !strings.Contains(first, `"X-Riot-Token: RGAPI-hunter2-hunter2"`) {
 		t.Errorf("it is\n%s", first)
 	}
 	if info, err := os.Stat(file); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o640 {
@@ -69,7 +69,7 @@ func TestFmtWritesTheStrictForm(t *testing.T) {
 
 func TestFmtOfStandardInput(t *testing.T) {
 	code, out, errOut := command(t, pastedSource, "fmt", "-")
-	if code != exitDone || !strings.HasPrefix(out, "{\n  \"name\"") || !strings.Contains(errOut, "comments") {
+	if code != exitDone || !strings.HasPrefix(out, "{\n  \"http.request.url\"") || !strings.Contains(errOut, "comments") {
 		t.Fatalf("exit %d\n%s%s", code, out, errOut)
 	}
 	if code, again, _ := command(t, out, "fmt", "-"); code != exitDone || again != out {

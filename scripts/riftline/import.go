@@ -209,6 +209,10 @@ func (m *importer) take(origin, file string, data []byte) {
 		m.broken = append(m.broken, err)
 		return
 	}
+	if file == "" {
+		// Connect answers in no order.
+		c = c.Sorted()
+	}
 	m.found = append(m.found, &imported{origin: origin, file: file, old: data, before: c})
 }
 

@@ -126,6 +126,9 @@ func TestImportFromConnect(t *testing.T) {
 			for _, name := range []string{"full-source", "full-sink", "vaulted"} {
 				file := filepath.Join(dir, name+".json")
 				is, err := connector.Parse(file, []byte(contents(t, file)))
+				if text := contents(t, file); !strings.HasPrefix(text, "{\n  \"name\": \""+name+"\",\n  \"connector.class\": ") {
+					t.Errorf("%s begins otherwise:\n%s", name, text)
+				}
 				if err != nil || is.Name != name || len(is.Credentials()) > 0 || len(is.Notes) > 0 {
 					t.Errorf("%s: %v, %v", name, err, is.Notes)
 				}

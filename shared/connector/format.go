@@ -9,14 +9,13 @@ import (
 	"strings"
 )
 
-// firstKeys stand first in the strict form: what the connector is, and what it moves.
+// firstKeys stand first where nobody has put a connector's keys in order: what it is, and what it moves.
 var firstKeys = []string{"name", "connector.class", "tasks.max", "kafka.topic", "topics", "topics.regex"}
 
 // Strict returns the connector file in the one form that Terraform's jsondecode and Connect's REST interface both take:
-// a JSON object of strings, one key a line, name, class, tasks and topics first and the other keys sorted, in the flat or
-// the REST form as it was read. Parsing it gives the same connector. What the file has beside "config" in the REST form
-// is left out where Connect writes it itself (tasks, type, initial_state, initial_offsets), and is an *[Invalid]
-// otherwise.
+// a JSON object of strings, one key a line, in the order of the file and in the flat or the REST form as it was read.
+// Parsing it gives the same connector. What the file has beside "config" in the REST form is left out where Connect
+// writes it itself (tasks, type, initial_state, initial_offsets), and is an *[Invalid] otherwise.
 func (c Connector) Strict() ([]byte, error) {
 	if len(c.outside) > 0 {
 		var p Problems
@@ -27,7 +26,7 @@ func (c Connector) Strict() ([]byte, error) {
 	}
 	var b bytes.Buffer
 	if !c.rest {
-		writeObject(&b, "", c.Config)
+		c.writeConfig(&b, "")
 		b.WriteByte('\n')
 		return b.Bytes(), nil
 	}
@@ -36,24 +35,31 @@ func (c Connector) Strict() ([]byte, error) {
 		fmt.Fprintf(&b, "  \"name\": %s,\n", jsonString(c.restName))
 	}
 	b.WriteString("  \"config\": ")
-	writeObject(&b, "  ", c.Config)
+	c.writeConfig(&b, "  ")
 	b.WriteString("\n}\n")
 	return b.Bytes(), nil
 }
 
-func writeObject(b *bytes.Buffer, indent string, config map[string]string) {
-	keys := slices.SortedFunc(maps.Keys(config), func(x, y string) int {
-		if byPlace := rank(x) - rank(y); byPlace != 0 {
-			return byPlace
+// Sorted returns a copy of c with its keys in order for who has none of his own, as Connect's REST interface: name, class,
+// tasks and topics first, the others sorted.
+func (c Connector) Sorted() Connector {
+	c.order = slices.SortedFunc(maps.Keys(c.Config), func(x, y string) int {
+		if byRank := rank(x) - rank(y); byRank != 0 {
+			return byRank
 		}
 		return strings.Compare(x, y)
 	})
+	return c
+}
+
+func (c Connector) writeConfig(b *bytes.Buffer, indent string) {
+	keys := c.keys()
 	b.WriteString("{")
 	for i, key := range keys {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		fmt.Fprintf(b, "\n%s  %s: %s", indent, jsonString(key), jsonString(config[key]))
+		fmt.Fprintf(b, "\n%s  %s: %s", indent, jsonString(key), jsonString(c.Config[key]))
 	}
 	if len(keys) > 0 {
 		b.WriteString("\n" + indent)

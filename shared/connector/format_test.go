@@ -22,11 +22,11 @@ func TestStrictForm(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"flat": {
 			"\xef\xbb\xbf{ // ours\n\"z\": 1, \"topics\": \"t\", \"name\": \"s\", \"a\": \"<https://h/>\", \"n\": null,\n\"connector.class\": \"GcsSink\", \"tasks.max\": 2, \"e\": \"\", \"x\": true,}",
-			"{\n  \"name\": \"s\",\n  \"connector.class\": \"GcsSink\",\n  \"tasks.max\": \"2\",\n  \"topics\": \"t\",\n  \"a\": \"https://h/\",\n  \"e\": \"\",\n  \"x\": \"true\",\n  \"z\": \"1\"\n}\n",
+			"{\n  \"z\": \"1\",\n  \"topics\": \"t\",\n  \"name\": \"s\",\n  \"a\": \"https://h/\",\n  \"connector.class\": \"GcsSink\",\n  \"tasks.max\": \"2\",\n  \"e\": \"\",\n  \"x\": \"true\"\n}\n",
 		},
 		"REST": {
 			`{"tasks": [], "type": "sink", "config": {"topics": "t", "connector.class": "GcsSink"}, "name": "s"}`,
-			"{\n  \"name\": \"s\",\n  \"config\": {\n    \"connector.class\": \"GcsSink\",\n    \"topics\": \"t\"\n  }\n}\n",
+			"{\n  \"name\": \"s\",\n  \"config\": {\n    \"topics\": \"t\",\n    \"connector.class\": \"GcsSink\"\n  }\n}\n",
 		},
 		"REST without a name": {
 			`{"config": {"connector.class": "GcsSink"}}`,
@@ -44,6 +44,19 @@ func TestStrictForm(t *testing.T) {
 		if got := strict(t, conn); got != c.want {
 			t.Errorf("%s:\n%s\nwant\n%s", name, got, c.want)
 		}
+	}
+}
+
+func TestSortedKeys(t *testing.T) {
+	conn, err := Parse("x.json", []byte(`{"z":"","topics":"t","b":"","tasks.max":"1","connector.class":"GcsSink","a":"","name":"s"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(conn.Sorted().keys(), " "); got != "name connector.class tasks.max topics a b z" {
+		t.Errorf("the order is %s", got)
+	}
+	if got := strings.Join(conn.keys(), " "); got != "z topics b tasks.max connector.class a name" {
+		t.Errorf("the file's order became %s", got)
 	}
 }
 
