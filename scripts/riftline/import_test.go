@@ -29,7 +29,7 @@ import (
 
 // planted are credentials in every place that a connector file has for one. None may come out of import anywhere.
 var planted = []string{
-	"RGAPI-aaaaaaaa-1111-2222-3333-444444444444", "bearer-hunter2-b", "query-hunter2-q", "url-hunter2-p", "body-hunter2-o",
+	"RGAPI-hunter2-riot", "bearer-hunter2-b", "query-hunter2-q", "url-hunter2-p", "body-hunter2-o",
 	"basic-hunter2-a", "proxy-hunter2-r", "keystore-hunter2-k", "jaas-hunter2-j", "registry-hunter2-g", "regurl-hunter2-u",
 	"QUtleU5vdEFLZXk", "8675309001122", "license-hunter2-l", "unknown-hunter2-n", "comment-hunter2-c",
 }
@@ -42,7 +42,7 @@ const plantedSource = `{
   "http.request.url": "https://user:url-hunter2-p@example.com/x?page=1&api_key=query-hunter2-q",
   "http.request.method": "POST",
   "http.request.body": "{\"client_secret\": \"body-hunter2-o\"}",
-  "http.request.headers": "X-Riot-Token: RGAPI-aaaaaaaa-1111-2222-3333-444444444444, Authorization: Bearer bearer-hunter2-b",
+  "http.request.headers": "X-Riot-Token: RGAPI-hunter2-riot, Authorization: Bearer bearer-hunter2-b",
   "http.response.record.offset.pointer": "key=/id",
   "http.auth.type": "Basic", "http.auth.user": "u", "http.auth.password": "basic-hunter2-a",
   "http.client.proxy.host": "p", "http.client.proxy.password": "proxy-hunter2-r",
@@ -309,7 +309,7 @@ func commandWith(t *testing.T, v *vault, environ []string, args ...string) (code
 
 func TestImportStores(t *testing.T) {
 	source, sink := plantedFiles(t)
-	v := &vault{values: map[string]string{"projects/p/secrets/riot-api-key": "RGAPI-aaaaaaaa-1111-2222-3333-444444444444\n"}}
+	v := &vault{values: map[string]string{"projects/p/secrets/riot-api-key": "RGAPI-hunter2-riot\n"}}
 	code, out, errOut := commandWith(t, v, []string{"GOOGLE_CLOUD_PROJECT=p"}, "import", source, sink, "--write", "--store")
 	if code != exitDone {
 		t.Fatalf("exit %d\n%s%s", code, out, errOut)
@@ -317,7 +317,7 @@ func TestImportStores(t *testing.T) {
 	shows(t, "the output", out+errOut)
 	showsFiles(t, filepath.Dir(source))
 	for name, want := range map[string]string{
-		"riot-api-key": "RGAPI-aaaaaaaa-1111-2222-3333-444444444444\n", "full-source-authorization": "bearer-hunter2-b",
+		"riot-api-key": "RGAPI-hunter2-riot\n", "full-source-authorization": "bearer-hunter2-b",
 		"full-source-kafka-password": "jaas-hunter2-j", "full-source-http-auth-password": "basic-hunter2-a", "full-sink-confluent-license": "license-hunter2-l",
 	} {
 		if got := v.values["projects/p/secrets/"+name]; got != want {
