@@ -22,6 +22,7 @@ var (
 		"shared/secret":         {},
 		"shared/bucket":         {},
 		"shared/logging":        {},
+		"shared/cost":           {},
 		"shared/record":         {},
 		"shared/step":           {},
 		"shared/httpsource":     with(everyones, "shared/ratelimit"),

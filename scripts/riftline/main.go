@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 
+	secretmanager "cloud.google.com/go/secretmanager/apiv1"
 	"github.com/spf13/cobra"
 
 	"github.com/riftline/riftline/shared/connector"
@@ -60,15 +61,22 @@ type app struct {
 	in       io.Reader
 	out, err io.Writer
 	environ  []string
+	// newSecretManager makes the client with which import stores values and reads its own references.
+	newSecretManager func(context.Context) (*secretmanager.Client, error)
 }
 
 func (a *app) getenv(name string) string {
+	value, _ := a.lookup(name)
+	return value
+}
+
+func (a *app) lookup(name string) (string, bool) {
 	for i := len(a.environ) - 1; i >= 0; i-- {
 		if value, ok := strings.CutPrefix(a.environ[i], name+"="); ok {
-			return value
+			return value, true
 		}
 	}
-	return ""
+	return "", false
 }
 
 // logger writes warnings to stderr, each once; with RIFTLINE_LOG_LEVEL, all of what that level lets through.
@@ -110,11 +118,16 @@ func (h *onceHandler) WithGroup(name string) slog.Handler {
 // execute runs one command line and returns its exit code.
 func execute(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer, environ []string) int {
 	a := &app{in: in, out: out, err: errOut, environ: environ}
+	a.newSecretManager = func(ctx context.Context) (*secretmanager.Client, error) { return secretmanager.NewClient(ctx) }
+	return a.execute(ctx, args)
+}
+
+func (a *app) execute(ctx context.Context, args []string) int {
 	root := a.command()
 	root.SetArgs(args)
-	root.SetIn(in)
-	root.SetOut(out)
-	root.SetErr(errOut)
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
 	ran, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitDone
@@ -123,7 +136,7 @@ func execute(ctx context.Context, args []string, in io.Reader, out, errOut io.Wr
 	if errors.As(err, &done) {
 		return done.code
 	}
-	_, _ = fmt.Fprintf(errOut, "riftline: %v\n", err)
+	_, _ = fmt.Fprintf(a.err, "riftline: %v\n", err)
 	var f *failure
 	var invalid *connector.Invalid
 	switch {
@@ -135,7 +148,7 @@ func execute(ctx context.Context, args []string, in io.Reader, out, errOut io.Wr
 		return exitTransient
 	}
 	// What is left comes from the command line's own parser.
-	_, _ = fmt.Fprintf(errOut, "'%s --help' says what it takes\n", ran.CommandPath())
+	_, _ = fmt.Fprintf(a.err, "'%s --help' says what it takes\n", ran.CommandPath())
 	return exitUsage
 }
 
@@ -162,7 +175,7 @@ process, with stand-ins for whatever is not at hand.`,
 		SilenceErrors: true,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.AddCommand(a.runCommand(), a.validateCommand(), a.pollCommand(), a.drainCommand(), a.offsetsCommand(), a.catCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.validateCommand(), a.pollCommand(), a.drainCommand(), a.offsetsCommand(), a.catCommand(), a.importCommand(), a.fmtCommand(), a.versionCommand())
 	root.SetHelpTemplate(root.HelpTemplate() + exitCodes)
 	return root
 }

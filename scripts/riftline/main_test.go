@@ -127,7 +127,7 @@ func TestPlural(t *testing.T) {
 }
 
 func TestHelpTeaches(t *testing.T) {
-	for _, args := range [][]string{{"--help"}, {}, {"run", "--help"}, {"validate", "--help"}, {"poll", "--help"}, {"drain", "--help"}, {"cat", "--help"}, {"offsets", "--help"}, {"offsets", "show", "--help"}, {"offsets", "set", "--help"}, {"offsets", "reset", "--help"}, {"offsets", "settle", "--help"}, {"offsets", "rebuild", "--help"}, {"offsets", "skip", "--help"}, {"completion", "bash"}} {
+	for _, args := range [][]string{{"--help"}, {}, {"run", "--help"}, {"validate", "--help"}, {"poll", "--help"}, {"drain", "--help"}, {"cat", "--help"}, {"import", "--help"}, {"fmt", "--help"}, {"offsets", "--help"}, {"offsets", "show", "--help"}, {"offsets", "set", "--help"}, {"offsets", "reset", "--help"}, {"offsets", "settle", "--help"}, {"offsets", "rebuild", "--help"}, {"offsets", "skip", "--help"}, {"completion", "bash"}} {
 		code, out, errOut := command(t, "", args...)
 		if code != exitDone || out == "" || errOut != "" {
 			t.Errorf("%v: exit %d, %d bytes, %s", args, code, len(out), errOut)

@@ -10,11 +10,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/riftline/riftline/shared/connector"
+	"github.com/riftline/riftline/shared/cost"
 )
 
 func (a *app) validateCommand() *cobra.Command {
-	var strict, worker bool
+	var strict, worker, withCost bool
 	var set []string
+	var assumed *cost.Assumptions
 	c := &cobra.Command{
 		Use:   "validate FILE...",
 		Short: "Explain every key of connector files and list all that is wrong with them",
@@ -23,17 +25,27 @@ advice, each with the reason. All problems are listed at once. No reference to a
 
 A key that nobody knows is a warning; one that looks like a slip of a known key is an error.
 
+With --cost it prints instead what the connectors cost in a month on paper: Google Cloud's list prices, what is free,
+what is left to pay, and which changes would pay. Sources and sinks are added up, so give all files at once.
+
 The forms in which connector files are pasted (// and /* */ comments, <…> around a URL, Connect's REST form) are
 read, with a warning.`,
 		Example: `  riftline validate infra/connectors/*.json
   riftline validate --strict challenger.json                        # an unknown key is an error
   riftline validate --set gcs-sink:flush.size=1000 gcs-sink.json    # with a key that wins over the file
-  CONNECT_BOOTSTRAP_SERVERS=kafka:9092 riftline validate --worker infra/connectors/*.json`,
+  CONNECT_BOOTSTRAP_SERVERS=kafka:9092 riftline validate --worker infra/connectors/*.json
+  riftline validate --cost --changes-per-day 5000 infra/connectors/*.json`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, files []string) error {
+		RunE: func(c *cobra.Command, files []string) error {
 			overrides, err := a.overrides(set)
+			if err == nil {
+				err = costOnly(c, withCost)
+			}
 			if err != nil {
 				return err
+			}
+			if withCost {
+				return a.cost(files, overrides, set, *assumed)
 			}
 			return a.validate(files, overrides, set, connector.CheckOptions{Strict: strict, Worker: worker})
 		},
@@ -41,6 +53,8 @@ read, with a warning.`,
 	c.Flags().BoolVar(&strict, "strict", false, "make an unknown key an error")
 	c.Flags().BoolVar(&worker, "worker", false, "check too that the CONNECT_* variables of this environment say all that the files leave open")
 	c.Flags().StringArrayVar(&set, "set", nil, setHelp)
+	c.Flags().BoolVar(&withCost, "cost", false, "print what a month costs, in place of the explanation")
+	assumed = costFlags(c)
 	return c
 }
 

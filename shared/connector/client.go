@@ -160,6 +160,7 @@ var passed = map[string]bool{
 
 // missing says that a setting comes from the worker: an error of a start, a row of validate.
 func (e *examination) missing(key, env, text, reason string) {
+	e.lacking = append(e.lacking, env)
 	switch {
 	case e.o.Local:
 		e.verdicts = append(e.verdicts, Verdict{Key: key, From: fromDefault, Class: Honoured, Reason: "an embedded one stands in"})

@@ -41,7 +41,10 @@ func kafkaOf(t *testing.T, override map[string]string, environ []string, r *secr
 }
 
 func TestJAAS(t *testing.T) {
-	for text, want := range map[string]jaas{
+	for text, want := range map[string]struct {
+		module, flag string
+		options      []pair
+	}{
 		`a.B required;`: {"a.B", "required", nil},
 		`a.B required username="u" password='p w' ;`:                {"a.B", "required", []pair{{"username", "u"}, {"password", "p w"}}},
 		`a.B required username=u password="a\"b\\c;=";`:             {"a.B", "required", []pair{{"username", "u"}, {"password", `a"b\c;=`}}},
@@ -49,7 +52,15 @@ func TestJAAS(t *testing.T) {
 		`a.B required password=${gcpsecret:k};`:                     {"a.B", "required", []pair{{"password", "${gcpsecret:k}"}}},
 		`a.B required password="${file:/a b:c}";`:                   {"a.B", "required", []pair{{"password", "${file:/a b:c}"}}},
 	} {
-		if got, err := parseJAAS(text); err != nil || !reflect.DeepEqual(got, want) {
+		got, err := parseJAAS(text)
+		var options []pair
+		for _, o := range got.options {
+			options = append(options, pair{o.name, o.value})
+			if stands := text[o.start:o.end]; strings.Trim(stands, `"'`) != o.value && !strings.Contains(stands, `\`) {
+				t.Errorf("%q: %s stands in %q", text, o.name, stands)
+			}
+		}
+		if err != nil || got.module != want.module || got.flag != want.flag || !reflect.DeepEqual(options, want.options) {
 			t.Errorf("%q: %+v, %v", text, got, err)
 		}
 	}

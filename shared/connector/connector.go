@@ -52,6 +52,11 @@ type Connector struct {
 	order []string
 	// overrides are the keys of Config that With set.
 	overrides map[string]bool
+	// rest says that the file has the REST form, restName its outer name; outside are keys beside "config" that nobody
+	// reads.
+	rest     bool
+	restName string
+	outside  []string
 }
 
 // With returns a copy of c in which overrides win over the file's keys. [Connector.Explain] shows where a value comes
@@ -149,6 +154,12 @@ func kindOf(class string) (Kind, bool) {
 		}
 	}
 	return 0, false
+}
+
+// Replaces reports whether riftline stands in for a connector of this class.
+func Replaces(class string) bool {
+	_, ok := kindOf(strings.TrimSpace(class))
+	return ok
 }
 
 func simpleClass(class string) string { return class[strings.LastIndexByte(class, '.')+1:] }

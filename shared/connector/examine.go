@@ -28,6 +28,8 @@ type examination struct {
 	values map[string]string
 	// open are the keys whose value is not known here: they hold references, or could not be resolved.
 	open map[string]bool
+	// lacking are the environment names of settings that neither the file nor the worker gives.
+	lacking []string
 	// causes are resolving errors that say that a reference leads nowhere; transient is one that may pass.
 	causes    []error
 	transient error
@@ -131,7 +133,10 @@ func (e *examination) judge(key string) {
 		}
 	}
 	e.verdicts = append(e.verdicts, v)
-	e.credentials(key, m.entry, raw, v.Class)
+	e.credentials(key, m.entry, raw)
+	if at := foreignIn(raw); len(at) > 0 && v.Class != Ignored {
+		e.fail(key, "refers to "+strings.Join(at, ", ")+": riftline has no such config provider, and the reference leads nowhere", "store what it stands for, and write ${gcpsecret:NAME}")
+	}
 }
 
 func cmpClass(a, b Class) Class {
@@ -283,41 +288,29 @@ func (e *examination) unknown(key, family string) {
 	}
 	e.verdicts = append(e.verdicts, v)
 	e.add(p)
+	e.credentials(key, entry{}, e.c.Config[key])
 }
 
 // credentials makes credentials that stand in the file known to Scrub, and says what to do about them.
-func (e *examination) credentials(key string, m entry, raw string, class Class) {
-	if hasPlaceholder(m, raw) {
-		e.advise(key, "looks as if a placeholder of the instructions was left in", "write ${gcpsecret:"+suggestedName(key, e.c.Name, raw)+"}, or the value itself")
+func (e *examination) credentials(key string, m entry, raw string) {
+	found := locate(key, raw)
+	name := (&SecretNames{}).Name(e.c.Name, Credential{Key: key})
+	if len(found) > 0 {
+		name = (&SecretNames{}).Name(e.c.Name, found[0])
 	}
-	found := inline(m, raw)
-	if len(found) == 0 {
-		return
+	if hasPlaceholder(m, raw) || slices.ContainsFunc(found, func(c Credential) bool { return c.Placeholder }) {
+		e.advise(key, "looks as if a placeholder of the instructions was left in", "write ${gcpsecret:"+name+"}, or the value itself")
 	}
+	clear := inline(entry{key: key, shape: m.shape}, raw)
 	if e.running() {
-		for _, one := range found {
+		for _, one := range clear {
 			e.resolver.Hide(one)
 		}
 	}
-	if class == Ignored {
-		return
+	if slices.ContainsFunc(found, func(c Credential) bool { return !c.Placeholder }) {
+		e.advise(key, "holds a credential in clear text; it is never logged, but it is in the file for everyone who can read that, and Terraform refuses it",
+			fmt.Sprintf("riftline import %s writes ${gcpsecret:%s} in its place and prints the gcloud line that stores it", e.c.Origin, name))
 	}
-	name := suggestedName(key, e.c.Name, raw)
-	e.advise(key, "holds a credential in clear text; it is never logged, but it is in the file for everyone who can read that",
-		fmt.Sprintf("store it with gcloud secrets create %s --data-file=-, and write ${gcpsecret:%s} in its place", name, name))
-}
-
-// suggestedName is a name for a secret that is to be stored.
-func suggestedName(key, connector, raw string) string {
-	switch {
-	case strings.Contains(strings.ToLower(raw), "riot"):
-		return "riot-api-key"
-	case key == "http.request.headers" || key == "http.request.url" || key == "http.request.params":
-		return connector + "-api-key"
-	case strings.HasPrefix(key, "gcs.credentials"):
-		return connector + "-credentials"
-	}
-	return connector + "-" + strings.NewReplacer(".", "-", "_", "-").Replace(simpleClass(key))
 }
 
 // required reports keys that a connector cannot do without.

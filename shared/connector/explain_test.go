@@ -74,7 +74,7 @@ func TestAdvice(t *testing.T) {
 		"no key":                      {"challenger.json", map[string]string{"http.response.record.offset.pointer": ""}, Advice, "http.response.record.offset.pointer", "key=/puuid"},
 		"small files":                 {"gcs-sink.json", nil, Advice, "flush.size", "800 objects a day"},
 		"an inline token":             {"challenger.json", map[string]string{"http.request.headers": "X-Riot-Token: RGAPI-123"}, Advice, "http.request.headers", "${gcpsecret:riot-api-key}"},
-		"an inline bearer":            {"challenger.json", map[string]string{"http.request.headers": "X-Riot-Token: ${env:A}, Authorization: Bearer abc"}, Advice, "http.request.headers", "gcloud secrets create"},
+		"an inline bearer":            {"challenger.json", map[string]string{"http.request.headers": "X-Riot-Token: ${env:A}, Authorization: Bearer abc"}, Advice, "http.request.headers", "${gcpsecret:challenger-authorization}"},
 		"a token in the query":        {"challenger.json", map[string]string{"http.request.url": "https://h/x?page=1&api_key=RGAPI-1"}, Advice, "http.request.url", "clear text"},
 		"a token in the parameters":   {"challenger.json", map[string]string{"http.request.params": "page=1 & access_token=abc"}, Advice, "http.request.params", "clear text"},
 		"a placeholder":               {"challenger.json", map[string]string{"http.request.headers": "X-Riot-Token: {your token}"}, Advice, "http.request.headers", "placeholder"},

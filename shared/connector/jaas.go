@@ -9,7 +9,13 @@ import (
 // jaas is one login module of a sasl.jaas.config: `module flag name="value" …;`.
 type jaas struct {
 	module, flag string
-	options      []pair
+	options      []option
+}
+
+// option is an option of a login module, and where its value stands in the text, quotes included.
+type option struct {
+	name, value string
+	start, end  int
 }
 
 func (j jaas) option(name string) string {
@@ -51,11 +57,13 @@ func parseJAAS(text string) (jaas, error) {
 			}
 			return jaas{}, errJAAS
 		}
+		t.skip()
+		start := len(text) - len(t.rest)
 		value, ok := t.word()
 		if !ok {
 			return jaas{}, errJAAS
 		}
-		out.options = append(out.options, pair{name, value})
+		out.options = append(out.options, option{name, value, start, len(text) - len(t.rest)})
 	}
 	if strings.TrimSpace(t.rest) != "" {
 		return jaas{}, errors.New("has more than one login module")
@@ -112,6 +120,21 @@ func (t *jaasTokens) word() (string, bool) {
 	word := t.rest[:end]
 	t.rest = t.rest[end:]
 	return word, word != ""
+}
+
+// unescapeWord takes the backslashes out of what stands between quotes.
+func unescapeWord(text string) string {
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
+			b.WriteByte(text[i])
+			continue
+		}
+		if i++; i < len(text) {
+			b.WriteByte(unescapeJava(text[i]))
+		}
+	}
+	return b.String()
 }
 
 func unescapeJava(c byte) byte {

@@ -31,6 +31,7 @@ func Parse(origin string, data []byte) (Connector, error) {
 		return c, &Invalid{Name: nameOf(origin), Origin: origin, Problems: p.problems}
 	}
 	config, restName := p.rest(top)
+	c.rest, c.restName, c.outside = p.isRest, restName, p.outside
 	for _, m := range config {
 		if m.name == "" {
 			p.fail("", "a key is empty", "take it out")
@@ -52,7 +53,11 @@ func Parse(origin string, data []byte) (Connector, error) {
 	return c, nil
 }
 
-type parser struct{ problems Problems }
+type parser struct {
+	problems Problems
+	isRest   bool
+	outside  []string
+}
 
 func (p *parser) fail(key, text, suggestion string) {
 	p.problems = append(p.problems, Problem{Key: key, Severity: Error, Text: text, Suggestion: suggestion})
@@ -166,6 +171,7 @@ func (p *parser) rest(top []member) (config []member, name string) {
 	if at < 0 {
 		return top, ""
 	}
+	p.isRest = true
 	for _, m := range top {
 		switch m.name {
 		case "config":
@@ -174,6 +180,7 @@ func (p *parser) rest(top []member) (config []member, name string) {
 		case "tasks", "type", "initial_state", "initial_offsets":
 			p.note(m.name, "belongs to Connect's REST interface and means nothing here", "take it out")
 		default:
+			p.outside = append(p.outside, m.name)
 			p.note(m.name, "stands outside \"config\" and is not read", "move it into \"config\", or take it out")
 		}
 	}
@@ -218,7 +225,11 @@ func (p *parser) text(m member) (string, bool) {
 		}
 		return string(text), true
 	case '0':
-		p.note(m.name, "is a number without quotes", fmt.Sprintf("write \"%s\"", m.value))
+		suggestion := fmt.Sprintf("write \"%s\"", m.value)
+		if shapeByName(m.name) != open {
+			suggestion = "write it in quotes"
+		}
+		p.note(m.name, "is a number without quotes", suggestion)
 		return string(m.value), true
 	case 't', 'f':
 		p.note(m.name, "is a boolean without quotes", fmt.Sprintf("write \"%s\"", m.value))

@@ -20,6 +20,7 @@ var harmlessHeaders = map[string]bool{
 }
 
 var (
+	// secretName is wider than what is taken for a credential: hiding too much does no harm.
 	secretName  = regexp.MustCompile(`(?i)token|secret|passw|pwd|auth|credential|cookie|session|signature|api[._-]?key|access[._-]?key|private|(^|[._-])(key|sig|appid)$`)
 	secretValue = regexp.MustCompile(`^RGAPI-|-----BEGIN|^AIza|^ya29\.|^ey[A-Za-z0-9_-]{10,}\.`)
 	scheme      = regexp.MustCompile(`(?i)^\s*(bearer|basic|token|apikey|digest)\s*$`)
@@ -138,63 +139,22 @@ func showJAAS(text string) string {
 
 var harmlessOptions = map[string]bool{"username": true, "clientId": true, "scope": true, "serviceName": true, "tokenauth": true}
 
-// inline returns the credentials that stand in a value in clear text, without a reference.
+// inline returns the credentials that stand in a value in clear text, in every form in which they may be written.
 func inline(e entry, text string) []string {
+	s := shapeByName(e.key)
+	if s == open {
+		s = e.shape
+	}
 	var out []string
-	add := func(value string) {
-		value = strings.TrimSpace(withoutTemplates(e, value))
-		if value == "" || scheme.MatchString(value) || placeholder.MatchString(value) {
-			return
+	for _, one := range locateIn(s, e.key, text) {
+		if one.Placeholder {
+			continue
 		}
-		if word, rest, ok := strings.Cut(value, " "); ok && scheme.MatchString(word) {
-			value = strings.TrimSpace(rest)
-		}
+		value := one.Value.Reveal()
 		out = append(out, value)
-	}
-	params := func(text string) {
-		for part := range strings.SplitSeq(text, "&") {
-			name, value, ok := strings.Cut(part, "=")
-			if ok && looksSecret(strings.TrimSpace(name), strings.TrimSpace(value)) {
-				add(value)
-				if plain, err := url.QueryUnescape(strings.TrimSpace(value)); err == nil && plain != value {
-					add(plain)
-				}
-			}
-		}
-	}
-	switch e.shape {
-	case closed:
-		if e.key != "http.request.body" {
-			add(text)
-		}
-	case headerShape:
-		for _, part := range splitUnescaped(text) {
-			name, value, ok := strings.Cut(part, ":")
-			name, value = strings.TrimSpace(name), strings.TrimSpace(strings.ReplaceAll(value, `\,`, ","))
-			if ok && !harmlessHeaders[strings.ToLower(name)] && looksSecret(name, value) {
-				add(value)
-			}
-		}
-	case urlShape:
-		for part := range strings.SplitSeq(text, ",") {
-			base, query, _ := strings.Cut(part, "?")
-			params(query)
-			if _, after, ok := strings.Cut(base, "://"); ok {
-				if user, _, ok := cutUser(after); ok {
-					if _, password, ok := strings.Cut(user, ":"); ok {
-						add(password)
-					}
-				}
-			}
-		}
-	case paramShape:
-		params(text)
-	case jaasShape:
-		if login, err := parseJAAS(text); err == nil {
-			for _, o := range login.options {
-				if looksSecret(o.name, "") {
-					add(o.value)
-				}
+		if s == urlShape || s == paramShape {
+			if plain, err := url.QueryUnescape(value); err == nil && plain != value {
+				out = append(out, plain)
 			}
 		}
 	}

@@ -13,11 +13,13 @@ const (
 	open shape = iota
 	// closed values are a credential as a whole.
 	closed
-	// headerShape, urlShape, paramShape and jaasShape hold some in part.
+	// The others hold some in part.
 	headerShape
 	urlShape
 	paramShape
 	jaasShape
+	userInfoShape
+	bodyShape
 )
 
 // entry is what is known of one key, or of a family of keys whose names begin alike ("transforms.*").

@@ -40,7 +40,7 @@ var clientKeys = []entry{
 	{key: "sasl.jaas.config", class: Honoured, reason: "user and password", shape: jaasShape},
 	{key: "sasl.login.callback.handler.class", class: Honoured, reason: "where an OAUTHBEARER token comes from", check: class([]string{"OAuthBearerLoginCallbackHandler", "GcpLoginCallbackHandler"})},
 	{key: "sasl.client.callback.handler.class", class: Refused, reason: notBuilt, check: later()},
-	{key: "sasl.oauthbearer.token.endpoint.url", class: Honoured, reason: "where OAUTHBEARER tokens are fetched", check: httpURL},
+	{key: "sasl.oauthbearer.token.endpoint.url", class: Honoured, reason: "where OAUTHBEARER tokens are fetched", shape: urlShape, check: httpURL},
 	{key: "sasl.oauthbearer.client.credentials.client.id", class: Honoured, reason: "client credentials for the token endpoint"},
 	{key: "sasl.oauthbearer.client.credentials.client.secret", class: Honoured, reason: "client credentials for the token endpoint", shape: closed},
 	{key: "sasl.oauthbearer.scope", class: Honoured, reason: "scope of the token"},

@@ -35,7 +35,7 @@ var gcsKeys = []entry{
 	{key: "gcs.credentials.path", class: Honoured, reason: "a service account's key file for the archive; without one the workload's own identity is used"},
 	{key: "gcs.credentials.json", class: Honoured, reason: "a service account's key for the archive; without one the workload's own identity is used", shape: closed, check: credentialsJSON},
 	{key: "gcs.credentials.provider.class", def: "io.confluent.connect.gcs.DefaultSinkCredentialsProvider", class: Ignored, reason: "gcs.credentials.json, gcs.credentials.path, else the workload's own identity", check: class([]string{"DefaultSinkCredentialsProvider"})},
-	{key: "gcs.proxy.url", class: Refused, reason: notBuilt, check: later()},
+	{key: "gcs.proxy.url", class: Refused, reason: notBuilt, shape: urlShape, check: later()},
 	{key: "gcs.proxy.user", class: Ignored, reason: "belongs to gcs.proxy.url"},
 	{key: "gcs.proxy.password", class: Ignored, reason: "belongs to gcs.proxy.url", shape: closed},
 	{key: "gcs.compression.type", def: "none", class: Honoured, reason: "Avro files are compressed by avro.codec", check: caseless([]string{"none"}, "gzip")},
@@ -57,7 +57,7 @@ var gcsKeys = []entry{
 
 	{key: "storage.class", def: "io.confluent.connect.gcs.storage.GcsStorage", class: Ignored, reason: "Google Cloud Storage is the only storage", check: class([]string{"GcsStorage"})},
 	{key: "topics.dir", def: "topics", class: Honoured, reason: "first part of an object's name; blank is none"},
-	{key: "store.url", class: Refused, reason: notBuilt, check: later()},
+	{key: "store.url", class: Refused, reason: notBuilt, shape: urlShape, check: later()},
 	{key: "directory.delim", def: "/", class: Honoured, reason: "between the parts of an object's name", check: delimiter},
 	{key: "file.delim", def: "+", class: Honoured, reason: "between topic, partition and offset in an object's name", check: fileDelimiter},
 	{key: "partitioner.class", def: "io.confluent.connect.storage.partitioner.DefaultPartitioner", class: Honoured, reason: "what the part of an object's name after the topic says", check: class([]string{DefaultPartitioner, FieldPartitioner, TimeBasedPartitioner, dailyPartitioner, hourlyPartitioner})},

@@ -60,25 +60,35 @@ func (m *manager) set(name, text string) {
 	m.payloads[name] = text
 }
 
-// serve returns a reader whose client talks to m, and a count of the clients that were made.
-func serve(t *testing.T, m *manager, project string) (Reader, *int) {
+// clientOf returns a client that talks to m.
+func clientOf(t *testing.T, m *manager) *secretmanager.Client {
 	t.Helper()
 	listener := bufconn.Listen(1 << 16)
 	server := grpc.NewServer()
 	secretmanagerpb.RegisterSecretManagerServiceServer(server, m)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
+	conn, err := grpc.NewClient("passthrough:///bufconn",
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	client, err := secretmanager.NewClient(t.Context(), option.WithGRPCConn(conn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// serve returns a reader whose client talks to m, and a count of the clients that were made.
+func serve(t *testing.T, m *manager, project string) (Reader, *int) {
+	t.Helper()
 	clients := 0
-	return GCPReader(func(ctx context.Context) (*secretmanager.Client, error) {
+	return GCPReader(func(context.Context) (*secretmanager.Client, error) {
 		clients++
-		conn, err := grpc.NewClient("passthrough:///bufconn",
-			grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
-		if err != nil {
-			return nil, err
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-		return secretmanager.NewClient(ctx, option.WithGRPCConn(conn))
+		return clientOf(t, m), nil
 	}, project), &clients
 }
 

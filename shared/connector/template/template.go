@@ -373,6 +373,20 @@ func Cut(text string) (masked string, restore func(string) string) {
 	var out strings.Builder
 	var pairs []string
 	start := 0
+	for i, at := range Spans(text) {
+		word := fmt.Sprintf("\ue000%d\ue001", i)
+		pairs = append(pairs, word, text[at[0]:at[1]])
+		out.WriteString(text[start:at[0]])
+		out.WriteString(word)
+		start = at[1]
+	}
+	out.WriteString(text[start:])
+	return out.String(), strings.NewReplacer(pairs...).Replace
+}
+
+// Spans returns where the interpolations of text begin and end, in their order. What is not understood is none.
+func Spans(text string) [][2]int {
+	var out [][2]int
 	for i := 0; i < len(text); {
 		if !strings.HasPrefix(text[i:], "${") {
 			i++
@@ -384,14 +398,10 @@ func Cut(text string) (masked string, restore func(string) string) {
 			continue
 		}
 		end := i + 2 + p.at
-		word := fmt.Sprintf("\ue000%d\ue001", len(pairs)/2)
-		pairs = append(pairs, word, text[i:end])
-		out.WriteString(text[start:i])
-		out.WriteString(word)
-		i, start = end, end
+		out = append(out, [2]int{i, end})
+		i = end
 	}
-	out.WriteString(text[start:])
-	return out.String(), strings.NewReplacer(pairs...).Replace
+	return out
 }
 
 // Without returns text without its interpolations.
