@@ -69,7 +69,7 @@ base=$(base)
 
 # build NAME
 build() {
-  rm -rf "$folder/$1" "$folder/$1.spdx.json" "$work/sbom"
+  rm -rf "${folder:?}/$1" "$folder/$1.spdx.json" "$work/sbom"
   # The base's name stands in the image and in its list of contents, so it has to be the same each time: it has no port
   # because the registry is asked as the proxy of a name that exists nowhere else. What Go needs was fetched before.
   HTTP_PROXY=http://127.0.0.1:$port NO_PROXY='' KO_DOCKER_REPO=riftline/$1 \
