@@ -26,9 +26,15 @@ common_option() {
 
 # show COMMAND...: prints a command as a shell would take it.
 show() {
-  local words
-  printf -v words ' %q' "$@"
-  printf '+%s\n' "$words" >&2
+  local word line=+ quote="'\\''"
+  for word in "$@"; do
+    if [[ $word =~ ^[A-Za-z0-9_./:=,@%+^-]+$ ]]; then
+      line+=" $word"
+    else
+      line+=" '${word//"'"/"$quote"}'"
+    fi
+  done
+  echo "$line" >&2
 }
 
 # run COMMAND...: prints a command, and runs it unless commands are only shown.

@@ -102,7 +102,7 @@ logs() {
   job=$prefix-sink-$(slug)
   filter="(resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"$prefix-poller\" AND jsonPayload.connector=\"$name\")"
   filter+=" OR (resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"$job\")"
-  local format='value(timestamp, severity, jsonPayload.message, jsonPayload)'
+  local format='value(timestamp, severity, jsonPayload)'
   if [[ -n $follow ]]; then
     run gcloud beta logging tail "$filter" "--project=$project" "--format=$format"
   else
