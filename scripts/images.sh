@@ -37,7 +37,9 @@ ko=$("$scripts/tools.sh" ko)
 crane=$("$scripts/tools.sh" crane)
 work=$(mktemp -d)
 registry=
-trap '[[ -z $registry ]] || kill "$registry" 2>/dev/null || true; rm -rf "$work"' EXIT
+# ko takes a path for an image's name, which has no capitals and no spaces.
+layout=bin/layout.$$
+trap '[[ -z $registry ]] || kill "$registry" 2>/dev/null || true; rm -rf "$work" "$layout"' EXIT
 
 # What crane and ko know of registries is theirs, and ends with this script.
 export DOCKER_CONFIG=$work
@@ -69,21 +71,23 @@ base=$(base)
 
 # build NAME
 build() {
-  rm -rf "${folder:?}/$1" "$folder/$1.spdx.json" "$work/sbom"
+  rm -rf "$layout" "$work/sbom"
   # The base's name stands in the image and in its list of contents, so it has to be the same each time: it has no port
   # because the registry is asked as the proxy of a name that exists nowhere else. What Go needs was fetched before.
   HTTP_PROXY=http://127.0.0.1:$port NO_PROXY='' KO_DOCKER_REPO=riftline/$1 \
     KO_DEFAULTBASEIMAGE=riftline.localhost/${base#*/} KO_CONFIG_PATH=$work quietly "$ko" build "./functions/$1/cmd" \
-    --push=false --bare --oci-layout-path "$folder/$1" --sbom spdx --sbom-dir "$work/sbom" \
+    --push=false --bare --oci-layout-path "$layout" --sbom spdx --sbom-dir "$work/sbom" \
     --ldflags '-s -w' --ldflags "-X github.com/riftline/riftline/functions/environment.Version=$commit" \
     --image-label "org.opencontainers.image.title=riftline-$1" \
     --image-label "org.opencontainers.image.source=https://github.com/riftline/riftline" \
     --image-label "org.opencontainers.image.revision=$commit" >"$work/built"
+  rm -rf "${folder:?}/$1"
+  mv "$layout" "$folder/$1"
   mv "$work"/sbom/*.spdx.json "$folder/$1.spdx.json"
-  [[ $(grep -c '"digest"' "$folder/$1/index.json") == 1 ]] || die "$folder/$1 holds more than one image"
 }
 
 # Whatever the machine's own settings are, they must not show in the result.
+for variable in "${!KO_@}"; do unset "$variable"; done
 export CGO_ENABLED=0 GOOS=linux GOARCH=amd64 GOAMD64=v1 GOEXPERIMENT='' GOFLAGS='-trimpath -buildvcs=false -mod=readonly'
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH
