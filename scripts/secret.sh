@@ -34,8 +34,12 @@ need_project
 # A variable of this name that the caller exports would hand the value on to gcloud.
 unset value
 if [[ -t 0 ]]; then
+  # Before it is asked for, so that nothing is shown that is pasted early.
+  terminal=$(stty -g)
+  trap 'stty "$terminal"' EXIT
+  stty -echo
   printf 'Value of %s (it is not shown): ' "$name" >&2
-  IFS= read -rs value || true
+  IFS= read -r value || true
   echo >&2
 elif IFS= read -rd '' value; then
   die "the value holds a zero byte, so it is no text"

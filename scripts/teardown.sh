@@ -36,29 +36,34 @@ done
 
 cd "$scripts/.."
 
-kept='(^|\.)google_(storage_bucket|managed_kafka_cluster|managed_kafka_topic)\.'
-
 # What Terraform made. Reading it changes nothing, so that is done in any case.
 show terraform -chdir=infra state list
 list=$(terraform -chdir=infra state list)
 targets=()
+bucket_addresses=()
 while IFS= read -r address; do
-  [[ -z $address || $address =~ (^|\.)data\. || $address =~ $kept ]] || targets+=("-target=$address")
+  if [[ -z $address || $address =~ (^|\.)data\. ]]; then
+    continue
+  elif [[ $address =~ (^|\.)google_storage_bucket\. ]]; then
+    bucket_addresses+=("$address")
+  elif [[ ! $address =~ (^|\.)google_managed_kafka_(cluster|topic)\. ]]; then
+    targets+=("-target=$address")
+  fi
 done <<<"$list"
 
 # A bucket's name is asked of Terraform: what else this account may delete is none of this script's business.
-for bucket in ${buckets[@]+"${buckets[@]}"}; do
-  found=
-  while IFS= read -r address; do
-    [[ $address =~ (^|\.)google_storage_bucket\. ]] || continue
+pipelines=$'\n'
+if ((${#buckets[@]})); then
+  need_project
+  for address in ${bucket_addresses[@]+"${bucket_addresses[@]}"}; do
     show terraform -chdir=infra state show -no-color "$address"
-    if terraform -chdir=infra state show -no-color "$address" | grep -Eq "^ +name += \"${bucket//./\\.}\"\$"; then
-      found=1
-    fi
-  done <<<"$list"
-  [[ -n $found ]] || die "there is no bucket $bucket that this pipeline made; nothing was changed"
+    shown=$(terraform -chdir=infra state show -no-color "$address")
+    pipelines+=$(sed -En 's/^ {4}name += "([^"]*)"$/\1/p' <<<"$shown")$'\n'
+  done
+fi
+for bucket in ${buckets[@]+"${buckets[@]}"}; do
+  [[ $pipelines == *$'\n'"$bucket"$'\n'* ]] || die "there is no bucket $bucket that this pipeline made; nothing was changed"
 done
-((${#buckets[@]} == 0)) || need_project
 
 if ((${#targets[@]} == 0)); then
   say "Terraform has nothing to take down"
