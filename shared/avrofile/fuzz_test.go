@@ -72,7 +72,7 @@ func FuzzWalk(f *testing.F) {
 		m := maker{dice: &dice{data: data}}
 		s := m.schema(0)
 		good := m.body(nil, s, 0)
-		if len(good) > 1<<16 {
+		if m.lost {
 			return
 		}
 		text := s.text(true)
@@ -185,19 +185,23 @@ func FuzzContainer(f *testing.F) {
 		var file bytes.Buffer
 		w := format.NewWriter(&file, Sync{count})
 		var want []any
+		size := 0
 		for range count % 40 {
 			body := m.body(nil, s, 0)
-			if len(body) > 1<<14 {
+			if m.lost {
 				break
 			}
-			// Long files and many blocks come from repeating a record.
-			for range 1 + int(codec>>4)*m.n(30) {
+			var v any
+			if _, err := schema.Decode(body, &v); err != nil {
+				t.Fatalf("%s: %x: %v", text, body, err)
+			}
+			// Several blocks come from repeating a record.
+			for range 1 + int(codec>>5)*m.n(30) {
+				if size += len(body); size > 2*blockSize || len(want) > 5000 {
+					break
+				}
 				if err := w.Append(body); err != nil {
 					t.Fatal(err)
-				}
-				var v any
-				if _, err := schema.Decode(body, &v); err != nil {
-					t.Fatalf("%s: %x: %v", text, body, err)
 				}
 				want = append(want, v)
 			}
@@ -317,7 +321,7 @@ func FuzzProjection(f *testing.F) {
 			return
 		}
 		body := m.body(nil, s, 0)
-		if len(body) > 1<<14 {
+		if m.lost {
 			return
 		}
 		var want, got any
