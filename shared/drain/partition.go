@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/riftline/riftline/shared/avrofile"
 	"github.com/riftline/riftline/shared/bucket"
 	"github.com/riftline/riftline/shared/connector"
 	"github.com/riftline/riftline/shared/kafka"
@@ -33,6 +34,9 @@ type partition struct {
 	formats     *formats
 	names       layout.Names
 	partitioner layout.Partitioner
+	// versions and projections are what is known of schemas for schema.compatibility.
+	versions    map[int]int
+	projections map[[2]int]*avrofile.Projection
 
 	// bounds are what a reader may read; the end is the one seen at the start, or a later one when it had to be asked
 	// for again.
