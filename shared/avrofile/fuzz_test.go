@@ -158,6 +158,7 @@ func noBytes(s *model, seen map[*model]bool) bool {
 		return false
 	}
 	seen[s] = true
+	defer delete(seen, s)
 	for _, f := range s.fields {
 		if !noBytes(f.typ, seen) {
 			return false

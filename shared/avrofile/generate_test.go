@@ -334,7 +334,9 @@ func (m *maker) evolve(s *model, done map[*model]*model) *model {
 	}
 	c.items = slices.Clone(s.items)
 	for i := range c.items {
-		c.items[i] = m.evolve(s.items[i], done)
+		if c.items[i] = m.evolve(s.items[i], done); s.kind == "union" && c.items[i].kind == "union" {
+			c.items[i] = s.items[i]
+		}
 	}
 	switch change := m.n(12); s.kind {
 	case "int", "long", "float", "string", "bytes":
@@ -352,7 +354,6 @@ func (m *maker) evolve(s *model, done map[*model]*model) *model {
 		if change == 3 && len(c.items) > 1 {
 			slices.Reverse(c.items)
 		}
-		c.items = slices.DeleteFunc(c.items, func(b *model) bool { return b.kind == "union" })
 		c.items = distinct(c.items)
 	case "enum":
 		c.symbols = slices.Clone(s.symbols)

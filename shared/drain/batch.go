@@ -32,6 +32,8 @@ const (
 // batch is what one plan writes: whole flushes, all consecutive.
 type batch struct {
 	id string
+	// first is where the batch before ends.
+	first int64
 	// next is the offset after the last whole flush: all before it is in a file or in skipped.
 	next    int64
 	files   []*file
@@ -90,6 +92,8 @@ type assembly struct {
 	schemas map[schemaKey]*format
 	// projected is kept from record to record.
 	projected []byte
+	// decided are the offsets that a person has decided to leave out.
+	decided []Range
 	// fields are what the partitioner reads of a record.
 	fields []record.Scalar
 	// c is the record that is looked at.
@@ -123,8 +127,8 @@ func (p *partition) assemble(ctx context.Context, in *input) (*batch, error) {
 		return nil, fmt.Errorf("%w: %w", errConfiguration, err)
 	}
 	a := &assembly{
-		p: p, b: &batch{id: hex.EncodeToString(id[:]), next: p.frontier, opened: p.deps.Now()},
-		open: map[fileKey]*file{}, rotation: rotation, at: p.frontier,
+		p: p, b: &batch{id: hex.EncodeToString(id[:]), first: in.first, next: in.first, opened: p.deps.Now()},
+		open: map[fileKey]*file{}, rotation: rotation, at: in.first, decided: in.decided,
 	}
 	if n := len(p.partitioner.Fields()); n > 0 {
 		a.fields = make([]record.Scalar, n)
@@ -136,6 +140,7 @@ func (p *partition) assemble(ctx context.Context, in *input) (*batch, error) {
 		a.cancel()
 		return nil, err
 	}
+	in.first = a.b.next
 	return a.b, nil
 }
 
@@ -352,7 +357,9 @@ func extend(ranges []Range, offset int64) []Range {
 
 // write puts the plan into the head, then creates its objects. bucket.ErrLost when another run was first.
 func (p *partition) write(ctx context.Context, b *batch) error {
-	defer b.cancel()
+	if b.first != p.frontier {
+		return fmt.Errorf("a batch of %s/%d begins at offset %d and the frontier is %d: this is a fault of riftline, nothing was written", p.topic.Name, p.number, b.first, p.frontier)
+	}
 	plan := Plan{ID: b.id, First: p.frontier, Next: b.next, Codec: p.sink.Codec, Skipped: b.skipped, DeadLetters: p.deadLetterPlan(b)}
 	if err := p.ready(ctx, plan.DeadLetters); err != nil {
 		return err

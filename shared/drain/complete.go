@@ -170,7 +170,7 @@ func (r *recreation) lost(ctx context.Context) error {
 	}
 	if start > r.p.reported {
 		r.p.reported = start
-		r.p.sum.Lost += n
+		r.p.lost += n
 		r.p.log(ctx).ErrorContext(ctx, "records of a plan were removed from the topic before they were archived; archiving what is left",
 			slog.String("plan", r.plan.ID), slog.Int64("offsets", n), slog.Int64("log_start", start))
 	}
