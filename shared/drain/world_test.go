@@ -66,6 +66,8 @@ type registry struct {
 	texts map[int]string
 	// versions are by subject and id; where there is none for a subject at all, the id is the version.
 	versions map[string]map[int]int
+	// unusable are ids whose schemas cannot be used.
+	unusable map[int]error
 	fail     error
 	asked    int
 }
@@ -91,6 +93,9 @@ func (r *registry) ByID(_ context.Context, id int) (string, error) {
 	r.asked++
 	if r.fail != nil {
 		return "", r.fail
+	}
+	if err := r.unusable[id]; err != nil {
+		return "", err
 	}
 	if text, ok := r.texts[id]; ok {
 		return text, nil
