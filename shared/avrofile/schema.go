@@ -51,15 +51,23 @@ type schemaType struct {
 	size int
 	// symbols are those of an enum.
 	symbols []string
+	// aliases are further full names of a named type.
+	aliases []string
+	// symbol is an enum's default, empty for none.
+	symbol string
 	// logical is logicalType, or what Kafka Connect calls the same, for what is read as another type than it is written.
 	logical string
+	// precision and scale are a decimal's, as they stand in the text.
+	precision, scale string
 }
 
 type schemaField struct {
 	name string
 	typ  *schemaType
-	// def is the default as it stands in the text, nil for none and for null.
-	def any
+	// def is the default as it stands in the text, nil for none and for null; defaulted tells these two apart.
+	def       any
+	defaulted bool
+	aliases   []string
 }
 
 // maxSchemaDepth bounds the nesting of a schema text.
@@ -68,7 +76,8 @@ const maxSchemaDepth = 200
 type schemaParser struct{ named map[string]*schemaType }
 
 // parseSchema reads a schema (Avro 1.12 specification, "Schema Declaration"). Attributes that do not change the binary
-// form (doc, order, aliases and unknown ones) are not looked at; default and logicalType are kept for [Walk.Fields].
+// form (doc, order and unknown ones) are not looked at; defaults, aliases and logical types are kept for [Walk.Fields]
+// and [NewProjection].
 func parseSchema(text string) (*schemaType, error) {
 	dec := json.NewDecoder(bytes.NewReader([]byte(text)))
 	dec.UseNumber()
@@ -169,12 +178,41 @@ func (p *schemaParser) complex(m map[string]any, space string, depth int) (*sche
 		if err != nil || t.name != "" {
 			return t, err
 		}
-		t.logical, _ = m["logicalType"].(string)
+		t.annotate(m)
 		if s, ok := m["connect.name"].(string); ok && t.logical == "" {
 			t.logical = s
 		}
 		return t, nil
 	}
+}
+
+// annotate keeps what a schema says of a value's meaning.
+func (t *schemaType) annotate(m map[string]any) {
+	t.logical, _ = m["logicalType"].(string)
+	if t.logical == "decimal" {
+		// A scale that is left out is 0.
+		t.precision, t.scale = fmt.Sprint(m["precision"]), "0"
+		if m["scale"] != nil {
+			t.scale = fmt.Sprint(m["scale"])
+		}
+	}
+}
+
+// aliasesOf are the aliases of a type or field; those of a type are full names, in its namespace unless they name one.
+func aliasesOf(m map[string]any, space string) []string {
+	list, _ := m["aliases"].([]any)
+	var names []string
+	for _, a := range list {
+		name, ok := a.(string)
+		if !ok || name == "" {
+			continue
+		}
+		if space != "" && !strings.Contains(name, ".") {
+			name = space + "." + name
+		}
+		names = append(names, name)
+	}
+	return names
 }
 
 func (p *schemaParser) container(k kind, of any, key, space string, depth int) (*schemaType, error) {
@@ -212,7 +250,7 @@ func (p *schemaParser) define(k kind, m map[string]any, space string) (*schemaTy
 	if p.named[name] != nil {
 		return nil, "", fmt.Errorf("type %q is defined twice", name)
 	}
-	t := &schemaType{kind: k, name: name}
+	t := &schemaType{kind: k, name: name, aliases: aliasesOf(m, space)}
 	p.named[name] = t
 	return t, space, nil
 }
@@ -244,7 +282,8 @@ func (p *schemaParser) record(m map[string]any, space string, depth int) (*schem
 		if err != nil {
 			return nil, fmt.Errorf("field %q: %w", name, err)
 		}
-		t.fields = append(t.fields, schemaField{name: name, typ: typ, def: field["default"]})
+		def, defaulted := field["default"]
+		t.fields = append(t.fields, schemaField{name: name, typ: typ, def: def, defaulted: defaulted, aliases: aliasesOf(field, "")})
 	}
 	return t, nil
 }
@@ -268,6 +307,7 @@ func (p *schemaParser) enum(m map[string]any, space string) (*schemaType, error)
 		t.symbols = append(t.symbols, symbol)
 	}
 	t.size = len(symbols)
+	t.symbol, _ = m["default"].(string)
 	return t, nil
 }
 
@@ -282,6 +322,7 @@ func (p *schemaParser) fixed(m map[string]any, space string) (*schemaType, error
 		return nil, fmt.Errorf("fixed %q: invalid size %q", t.name, number)
 	}
 	t.size = int(size)
+	t.annotate(m)
 	return t, nil
 }
 

@@ -57,6 +57,15 @@ func Compile(schemaText string) (*Walk, error) {
 // Schema is the text that the walk was compiled from.
 func (w *Walk) Schema() string { return w.text }
 
+// Name is the full name of the schema, as Confluent's subject strategies take it: that of a named type, else the kind of
+// type ("string", "array", "union").
+func (w *Walk) Name() string {
+	if w.root.name != "" {
+		return w.root.name
+	}
+	return kindNames[w.root.kind]
+}
+
 type compiler struct {
 	records map[*schemaType]*program
 	open    map[*schemaType]bool

@@ -26,11 +26,11 @@ const (
 	Zstandard = "zstandard"
 )
 
-// blockSize is the size in bytes from which a block is closed, before compression; maxBlockCount is the number of
-// records at which it is, for records that take no bytes.
+// blockSize is the size in bytes from which a block is closed, before compression; maxIdle is how many records more than
+// bytes it may have, for records that take no bytes: readers take many of them for an attack.
 const (
-	blockSize     = 256 << 10
-	maxBlockCount = 1 << 20
+	blockSize = 256 << 10
+	maxIdle   = 4096
 )
 
 // Sync is the marker between a container file's blocks.
@@ -102,7 +102,7 @@ func (w *Writer) Append(body []byte) error {
 	}
 	w.block = append(w.block, body...)
 	w.count++
-	if len(w.block) >= blockSize || w.count >= maxBlockCount {
+	if len(w.block) >= blockSize || w.count-int64(len(w.block)) >= maxIdle {
 		return w.flush()
 	}
 	return nil

@@ -110,6 +110,16 @@ func class(built []string, unready ...string) check {
 	}
 }
 
+// schemaCompatibility takes the levels that Confluent's sinks know. They take every other text for NONE without a word,
+// the registry's transitive levels too.
+func schemaCompatibility(v given) finding {
+	f := caseless([]string{CompatibilityNone, CompatibilityBackward, CompatibilityForward, CompatibilityFull})(v)
+	if f.text == "" {
+		return finding{}
+	}
+	return bad(v.show+" means NONE to Confluent's sinks, as every text but BACKWARD, FORWARD and FULL does", "write NONE to keep it so, or one of the three")
+}
+
 func boolean(v given) finding {
 	switch strings.ToLower(v.text) {
 	case "true", "false":

@@ -349,7 +349,16 @@ func TestRegistry(t *testing.T) {
 		"from the worker":        {map[string]string{}, []string{"CONNECT_VALUE_CONVERTER_SCHEMA_REGISTRY_URL=http://w", "CONNECT_VALUE_CONVERTER_BASIC_AUTH_CREDENTIALS_SOURCE=USER_INFO", "CONNECT_VALUE_CONVERTER_BASIC_AUTH_USER_INFO=w:${env:P}"}, Registry{URLs: []string{"http://w"}, User: "w", Password: secret.New("worker-password")}},
 		"the worker's old names": {map[string]string{}, []string{"CONNECT_VALUE_CONVERTER_SCHEMA_REGISTRY_URL=http://w", "CONNECT_VALUE_CONVERTER_SCHEMA_REGISTRY_BASIC_AUTH_CREDENTIALS_SOURCE=USER_INFO", "CONNECT_VALUE_CONVERTER_SCHEMA_REGISTRY_BASIC_AUTH_USER_INFO=w:x"}, Registry{URLs: []string{"http://w"}, User: "w", Password: secret.New("x")}},
 		"the file's before":      {map[string]string{url: "http://f"}, []string{"CONNECT_VALUE_CONVERTER_SCHEMA_REGISTRY_URL=http://w"}, Registry{URLs: []string{"http://f"}}},
-		"TLS":                    {map[string]string{url: "https://a", "schema.registry.ssl.truststore.certificates": p.caPEM, "schema.registry.ssl.keystore.location": p.write(t, "k.p12", p.p12), "schema.registry.ssl.keystore.password": storePassword}, nil, Registry{URLs: []string{"https://a"}}},
+		"the converter's SASL": {map[string]string{url: "http://a", "basic.auth.credentials.source": "SASL_INHERIT",
+			"sasl.jaas.config": `org.apache.kafka.common.security.plain.PlainLoginModule required username="u" password="${env:P}";`}, nil,
+			Registry{URLs: []string{"http://a"}, User: "u", Password: secret.New("worker-password")}},
+		"the Kafka client's SASL": {map[string]string{url: "http://a", "basic.auth.credentials.source": "SASL_INHERIT"},
+			[]string{"CONNECT_BOOTSTRAP_SERVERS=b:9092", "CONNECT_SECURITY_PROTOCOL=SASL_SSL", "CONNECT_SASL_MECHANISM=SCRAM-SHA-512",
+				`CONNECT_SASL_JAAS_CONFIG=org.apache.kafka.common.security.scram.ScramLoginModule required username="k" password="${env:P}";`},
+			Registry{URLs: []string{"http://a"}, User: "k", Password: secret.New("worker-password")}},
+		"a bearer token": {map[string]string{url: "http://a", "bearer.auth.credentials.source": "STATIC_TOKEN", "bearer.auth.token": "${env:P}"}, nil,
+			Registry{URLs: []string{"http://a"}, Token: secret.New("worker-password")}},
+		"TLS": {map[string]string{url: "https://a", "schema.registry.ssl.truststore.certificates": p.caPEM, "schema.registry.ssl.keystore.location": p.write(t, "k.p12", p.p12), "schema.registry.ssl.keystore.password": storePassword}, nil, Registry{URLs: []string{"https://a"}}},
 	} {
 		set := map[string]string{}
 		for key, value := range c.set {
@@ -377,7 +386,9 @@ func TestRegistry(t *testing.T) {
 		"no URL":               {map[string]string{url: "registry:8081"}, "not an http or https URL"},
 		"no user info":         {map[string]string{url: "http://a", "basic.auth.credentials.source": "USER_INFO"}, "basic.auth.user.info is missing"},
 		"half a user info":     {map[string]string{url: "http://a", "basic.auth.credentials.source": "USER_INFO", "basic.auth.user.info": "hunter2"}, "not user:password"},
-		"SASL_INHERIT":         {map[string]string{url: "http://a", "basic.auth.credentials.source": "SASL_INHERIT"}, notBuilt},
+		"SASL_INHERIT":         {map[string]string{url: "http://a", "basic.auth.credentials.source": "SASL_INHERIT"}, "the Kafka client has no user"},
+		"no bearer token":      {map[string]string{url: "http://a", "bearer.auth.credentials.source": "STATIC_TOKEN"}, "bearer.auth.token is missing"},
+		"a token and a user":   {map[string]string{url: "http://a", "bearer.auth.credentials.source": "STATIC_TOKEN", "bearer.auth.token": "hunter2", "basic.auth.credentials.source": "USER_INFO", "basic.auth.user.info": "u:p"}, "and a user and a password too"},
 		"another one for keys": {map[string]string{url: "http://a"}, "two registries"},
 	} {
 		set := map[string]string{"key.converter": "io.confluent.connect.avro.AvroConverter", "key.converter.schema.registry.url": "http://keys"}

@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/riftline/riftline/shared/connector/template"
@@ -209,8 +210,40 @@ type Registry struct {
 	URLs     []string
 	User     string
 	Password secret.Value
-	TLS      TLS
+	// Token is a bearer token in place of user and password, empty when not given.
+	Token secret.Value
+	TLS   TLS
+	// ValueSubject and KeySubject say what the subjects of values and keys are called.
+	ValueSubject, KeySubject SubjectStrategy
 }
+
+// SubjectStrategy is the strategy by which a schema's subject is named, as Confluent's serializers have it. The zero value
+// is the TopicNameStrategy.
+type SubjectStrategy string
+
+// The subject strategies.
+const (
+	TopicNameStrategy       SubjectStrategy = "TopicNameStrategy"
+	RecordNameStrategy      SubjectStrategy = "RecordNameStrategy"
+	TopicRecordNameStrategy SubjectStrategy = "TopicRecordNameStrategy"
+)
+
+// Subject is the subject of the values, or keys, of a topic whose schema has the full name record.
+func (s SubjectStrategy) Subject(topic, record string, key bool) string {
+	switch {
+	case s == RecordNameStrategy:
+		return record
+	case s == TopicRecordNameStrategy:
+		return topic + "-" + record
+	case key:
+		return topic + "-key"
+	default:
+		return topic + "-value"
+	}
+}
+
+// String implements fmt.Stringer.
+func (s SubjectStrategy) String() string { return string(cmp.Or(s, TopicNameStrategy)) }
 
 // Kafka is how the brokers are reached and how the client behaves, from the worker's settings and the connector's
 // producer.override.* or consumer.override.*.
@@ -297,6 +330,8 @@ type Sink struct {
 	FlushOnDrainEnd bool
 	// SchemaChangeRotates is true for riftline.schema.change=rotate.
 	SchemaChangeRotates bool
+	// SchemaCompatibility is schema.compatibility.
+	SchemaCompatibility string
 	// MemoryMax is riftline.memory.max.bytes.
 	MemoryMax int64
 	// NullIgnore is true for behavior.on.null.values=ignore.
@@ -316,6 +351,18 @@ type Sink struct {
 	Registry       Registry
 	Kafka          Kafka
 }
+
+// The values of schema.compatibility: whether records of another schema than an open file's are projected to it.
+const (
+	// CompatibilityNone never projects.
+	CompatibilityNone = "NONE"
+	// CompatibilityBackward projects records of an older version to a newer file's.
+	CompatibilityBackward = "BACKWARD"
+	// CompatibilityForward projects records of a newer version to an older file's.
+	CompatibilityForward = "FORWARD"
+	// CompatibilityFull does what CompatibilityBackward does, as in Confluent's sinks.
+	CompatibilityFull = "FULL"
+)
 
 // The partitioners that are built; DailyPartitioner and HourlyPartitioner are a TimeBasedPartitioner with fixed settings.
 const (

@@ -81,8 +81,9 @@ func TestTheUsersSink(t *testing.T) {
 	want := Sink{
 		Name: "gcs-sink", Topics: []string{"challenger"}, Bucket: "riftline-archive", TopicsDir: "topics", DirectoryDelim: "/", FileDelim: "+",
 		ZeroPad: 10, Codec: "null", Partitioner: Partitioner{Class: DefaultPartitioner}, FlushSize: 3, PartSize: 5242880, FlushOnDrainEnd: true, MemoryMax: 32 << 20,
-		Errors:      ErrorPolicy{DeadLetterReplication: 3, NullDeadLetters: true},
-		OffsetReset: "earliest", TasksMax: 1, ValueConverter: AvroConverter,
+		SchemaCompatibility: CompatibilityNone,
+		Errors:              ErrorPolicy{DeadLetterReplication: 3, NullDeadLetters: true},
+		OffsetReset:         "earliest", TasksMax: 1, ValueConverter: AvroConverter,
 		Registry: Registry{URLs: []string{"http://schema-registry:8081"}},
 		Kafka:    Kafka{Brokers: []string{"a:9092", "b:9093"}, Protocol: "PLAINTEXT", ClientID: "riftline-gcs-sink", Client: map[string]string{}},
 	}
@@ -194,7 +195,7 @@ func TestEverySinkSettingArrives(t *testing.T) {
 		"topics": "a, b", "topics.dir": "", "directory.delim": "|", "file.delim": "-", "filename.offset.zero.pad.width": "0", "avro.codec": "snappy",
 		"flush.size": "1000", "gcs.part.size": "8388608", "riftline.flush.on.drain.end": "false", "riftline.schema.change": "rotate",
 		"riftline.memory.max.bytes": "16777216", "behavior.on.null.values": "IGNORE", "consumer.override.auto.offset.reset": "none",
-		"consumer.override.fetch.max.bytes": "1000000", "tasks.max": "4", "gcs.credentials.path": file, "schema.compatibility": "none",
+		"consumer.override.fetch.max.bytes": "1000000", "tasks.max": "4", "gcs.credentials.path": file, "schema.compatibility": "forward",
 		"errors.tolerance": "ALL", "errors.deadletterqueue.topic.name": "dead", "errors.deadletterqueue.topic.replication.factor": "1",
 		"errors.deadletterqueue.context.headers.enable": "true", "report.null.values.to.dlq": "false", "errors.log.enable": "true",
 		"errors.log.include.messages": "true",
@@ -207,7 +208,7 @@ func TestEverySinkSettingArrives(t *testing.T) {
 	want := Sink{
 		Name: "gcs-sink", Topics: []string{"a", "b"}, Bucket: "riftline-archive", DirectoryDelim: "|", FileDelim: "-", Codec: "snappy",
 		Partitioner: Partitioner{Class: DefaultPartitioner},
-		FlushSize:   1000, PartSize: 8388608, SchemaChangeRotates: true, MemoryMax: 16 << 20, NullIgnore: true, OffsetReset: "none", TasksMax: 4,
+		FlushSize:   1000, PartSize: 8388608, SchemaChangeRotates: true, SchemaCompatibility: CompatibilityForward, MemoryMax: 16 << 20, NullIgnore: true, OffsetReset: "none", TasksMax: 4,
 		Errors: ErrorPolicy{
 			Tolerate: true, DeadLetterTopic: "dead", DeadLetterReplication: 1, DeadLetterHeaders: true, Log: true, LogRecord: true,
 		},

@@ -36,6 +36,7 @@ func (c Connector) Sink(ctx context.Context, w Worker, r *secret.Resolver, o Che
 		PartSize:            e.int("gcs.part.size"),
 		FlushOnDrainEnd:     e.bool("riftline.flush.on.drain.end"),
 		SchemaChangeRotates: e.filled("riftline.schema.change") == "rotate",
+		SchemaCompatibility: compatibility(e.filled("schema.compatibility")),
 		MemoryMax:           e.long("riftline.memory.max.bytes"),
 		NullIgnore:          strings.EqualFold(e.values["behavior.on.null.values"], "ignore"),
 		Errors:              e.errorPolicy(),
@@ -53,6 +54,16 @@ func (c Connector) Sink(ctx context.Context, w Worker, r *secret.Resolver, o Che
 		s.OffsetReset = reset
 	}
 	return s, e.invalid()
+}
+
+// compatibility is what Confluent's sink makes of schema.compatibility; every other text is NONE there.
+func compatibility(text string) string {
+	for _, known := range []string{CompatibilityBackward, CompatibilityForward, CompatibilityFull} {
+		if strings.EqualFold(text, known) {
+			return known
+		}
+	}
+	return CompatibilityNone
 }
 
 // archiveCredentials are gcs.credentials.json, else what is in the file of gcs.credentials.path, else none.

@@ -51,12 +51,23 @@ var connectSinkKeys = []entry{
 var otherConverters = []string{"JsonConverter", "JsonSchemaConverter", "ProtobufConverter", "ByteArrayConverter",
 	"DoubleConverter", "FloatConverter", "IntegerConverter", "LongConverter", "ShortConverter", "BooleanConverter", "SimpleHeaderConverter"}
 
+const (
+	topicNames   = "io.confluent.kafka.serializers.subject.TopicNameStrategy"
+	valueSubject = "the subject of values: <topic>-value, the record's full name, or <topic>-<full name>; a sink looks up versions there, for schema.compatibility"
+	keySubject   = "the subject of keys: <topic>-key, the record's full name, or <topic>-<full name>"
+)
+
+var subjectStrategies = []string{string(TopicNameStrategy), string(RecordNameStrategy), string(TopicRecordNameStrategy)}
+
 // converterKeys are what may follow "key.converter." and "value.converter.": the settings of the AvroConverter and of
 // its registry client.
 var converterKeys = []entry{
 	{key: "schema.registry.url", class: Honoured, reason: "the schema registry; several are tried in turn", shape: urlShape, check: urlList},
-	{key: "basic.auth.credentials.source", alias: "schema.registry.basic.auth.credentials.source", def: "URL", class: Honoured, reason: "where the registry's user and password stand", check: caseless([]string{"USER_INFO", "URL"}, "SASL_INHERIT")},
+	{key: "basic.auth.credentials.source", alias: "schema.registry.basic.auth.credentials.source", def: "URL", class: Honoured, reason: "where the registry's user and password stand", check: caseless([]string{"USER_INFO", "URL", "SASL_INHERIT"})},
 	{key: "basic.auth.user.info", alias: "schema.registry.basic.auth.user.info", class: Honoured, reason: "user:password for the registry", shape: closed},
+	{key: "sasl.jaas.config", class: Honoured, reason: "user and password for the registry, with basic.auth.credentials.source=SASL_INHERIT", shape: jaasShape},
+	{key: "bearer.auth.credentials.source", alias: "schema.registry.bearer.auth.credentials.source", class: Honoured, reason: "where the registry's bearer token stands", check: caseless([]string{"STATIC_TOKEN"}, "OAUTHBEARER", "SASL_OAUTHBEARER_INHERIT", "CUSTOM")},
+	{key: "bearer.auth.token", alias: "schema.registry.bearer.auth.token", class: Honoured, reason: "a bearer token for the registry", shape: closed},
 	{key: "bearer.auth.*", class: Refused, reason: notBuilt, shape: closed, check: later()},
 	{key: "schema.registry.bearer.auth.*", class: Refused, reason: notBuilt, shape: closed, check: later()},
 	{key: "schema.registry.ssl.*", class: Unknown, sub: sslKeys},
@@ -64,9 +75,9 @@ var converterKeys = []entry{
 	{key: "proxy.port", class: Ignored, reason: "belongs to proxy.host", check: anyInt},
 	{key: "auto.register.schemas", def: "true", class: Honoured, reason: "a new schema is registered", check: mustBe("true")},
 	{key: "use.latest.version", def: "false", class: Honoured, reason: "the schema is the subject's latest, widened where the data asks for it", check: mustBe("false")},
-	{key: "value.subject.name.strategy", class: Honoured, reason: "the subject is <topic>-value", check: class([]string{"TopicNameStrategy"}, "RecordNameStrategy", "TopicRecordNameStrategy")},
-	{key: "key.subject.name.strategy", class: Honoured, reason: "the subject is <topic>-key", check: class([]string{"TopicNameStrategy"}, "RecordNameStrategy", "TopicRecordNameStrategy")},
-	{key: "subject.name.strategy", class: Honoured, reason: "the subject is <topic>-key or <topic>-value", check: class([]string{"TopicNameStrategy"}, "RecordNameStrategy", "TopicRecordNameStrategy")},
+	{key: "value.subject.name.strategy", def: topicNames, class: Honoured, reason: valueSubject, check: class(subjectStrategies)},
+	{key: "key.subject.name.strategy", def: topicNames, class: Honoured, reason: keySubject, check: class(subjectStrategies)},
+	{key: "subject.name.strategy", class: Honoured, reason: "what subjects are called, where nothing is said of keys or values alone", check: class(subjectStrategies)},
 	{key: "enhanced.avro.schema.support", def: "false", class: Ignored, reason: "schemas do not pass through Connect's own types"},
 	{key: "connect.meta.data", def: "true", class: Ignored, reason: "schemas do not pass through Connect's own types"},
 	{key: "schemas.cache.config", alias: "schemas.cache.size", def: "1000", class: Ignored, reason: "all schemas of a run are held"},

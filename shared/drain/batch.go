@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/riftline/riftline/shared/avrofile"
 	"github.com/riftline/riftline/shared/layout"
 	"github.com/riftline/riftline/shared/record"
 	"github.com/riftline/riftline/shared/step"
@@ -31,6 +32,8 @@ const (
 // batch is what one plan writes: whole flushes, all consecutive.
 type batch struct {
 	id string
+	// first is where the batch before ends.
+	first int64
 	// next is the offset after the last whole flush: all before it is in a file or in skipped.
 	next    int64
 	files   []*file
@@ -85,8 +88,12 @@ type assembly struct {
 	last   *file
 	key    fileKey
 	format *format
-	// schemas are those of the open files by encoded partition; nil unless a change of schema makes a flush.
-	schemas map[string]*format
+	// schemas are the current ones; nil when nothing depends on them.
+	schemas map[schemaKey]*format
+	// projected is kept from record to record.
+	projected []byte
+	// decided are the offsets that a person has decided to leave out.
+	decided []Range
 	// fields are what the partitioner reads of a record.
 	fields []record.Scalar
 	// c is the record that is looked at.
@@ -100,6 +107,10 @@ type candidate struct {
 	body   []byte
 	place  layout.Place
 	key    fileKey
+	// own is the record's schema, where format is that of its file; projection leads from one to the other, nil where
+	// they are the same. current is the schema that was current when the record came.
+	own, current *format
+	projection   *avrofile.Projection
 	// file is the open one that it belongs to, nil when there is none.
 	file *file
 	now  int64
@@ -116,19 +127,20 @@ func (p *partition) assemble(ctx context.Context, in *input) (*batch, error) {
 		return nil, fmt.Errorf("%w: %w", errConfiguration, err)
 	}
 	a := &assembly{
-		p: p, b: &batch{id: hex.EncodeToString(id[:]), next: p.frontier, opened: p.deps.Now()},
-		open: map[fileKey]*file{}, rotation: rotation, at: p.frontier,
+		p: p, b: &batch{id: hex.EncodeToString(id[:]), first: in.first, next: in.first, opened: p.deps.Now()},
+		open: map[fileKey]*file{}, rotation: rotation, at: in.first, decided: in.decided,
 	}
 	if n := len(p.partitioner.Fields()); n > 0 {
 		a.fields = make([]record.Scalar, n)
 	}
-	if p.sink.SchemaChangeRotates {
-		a.schemas = map[string]*format{}
+	if p.watchesSchemas() {
+		a.schemas = map[schemaKey]*format{}
 	}
 	if err := a.fill(ctx, in); err != nil {
 		a.cancel()
 		return nil, err
 	}
+	in.first = a.b.next
 	return a.b, nil
 }
 
@@ -208,7 +220,7 @@ func (a *assembly) take(ctx context.Context, r *kgo.Record, now int64) (left boo
 		if err := a.flush(); err != nil {
 			return false, err
 		}
-		if a.c.file = nil; a.full() {
+		if a.c.chooseAgain(); a.full() {
 			return true, nil
 		}
 	}
@@ -228,13 +240,8 @@ func (a *assembly) look(ctx context.Context, r *kgo.Record, now int64) error {
 	if err != nil {
 		return placeError{&badValueError{err.Error()}}
 	}
-	a.c = candidate{Record: r, format: format, body: body, place: place, key: fileKey{encoded: place.Encoded, schema: format.id}, now: now}
-	if a.last != nil && a.key == a.c.key {
-		a.c.file = a.last
-	} else {
-		a.c.file = a.open[a.c.key]
-	}
-	return nil
+	a.c = candidate{Record: r, format: format, body: body, place: place, now: now}
+	return a.choose(ctx)
 }
 
 // skip leaves a record out.
@@ -250,12 +257,14 @@ func (a *assembly) dueBefore() bool {
 	if a.rotation.Before(a.c.place, a.c.file == nil, len(a.order), a.c.now) {
 		return true
 	}
-	other, ok := a.schemas[a.c.place.Encoded]
-	return ok && other != a.c.format
+	return a.p.sink.SchemaChangeRotates && a.c.current != nil && a.c.current != a.c.format
 }
 
 // put writes the record into its file.
 func (a *assembly) put(ctx context.Context) error {
+	if err := a.project(); err != nil {
+		return err
+	}
 	f := a.c.file
 	if f == nil {
 		name := a.p.names.Object(a.p.topic.Name, a.p.number, a.c.place.Encoded, a.c.Offset)
@@ -265,9 +274,7 @@ func (a *assembly) put(ctx context.Context) error {
 		f = a.p.newFile(ctx, a.b.id, name, a.c.Offset, a.c.format)
 		a.open[a.c.key] = f
 		a.order = append(a.order, f)
-		if a.schemas != nil {
-			a.schemas[a.c.place.Encoded] = a.c.format
-		}
+		a.c.file = f
 	}
 	held, ranges := f.held(), len(f.planned.Offsets)
 	if err := f.add(a.c.Offset, a.c.body, f == a.last); err != nil {
@@ -275,7 +282,8 @@ func (a *assembly) put(ctx context.Context) error {
 	}
 	a.held += f.held() - held
 	a.ranges += len(f.planned.Offsets) - ranges
-	a.at, a.last, a.key, a.format = a.c.Offset+1, f, a.c.key, a.c.format
+	a.settle()
+	a.at, a.last, a.key, a.format = a.c.Offset+1, f, a.c.key, a.c.own
 	return nil
 }
 
@@ -349,7 +357,9 @@ func extend(ranges []Range, offset int64) []Range {
 
 // write puts the plan into the head, then creates its objects. bucket.ErrLost when another run was first.
 func (p *partition) write(ctx context.Context, b *batch) error {
-	defer b.cancel()
+	if b.first != p.frontier {
+		return fmt.Errorf("a batch of %s/%d begins at offset %d and the frontier is %d: this is a fault of riftline, nothing was written", p.topic.Name, p.number, b.first, p.frontier)
+	}
 	plan := Plan{ID: b.id, First: p.frontier, Next: b.next, Codec: p.sink.Codec, Skipped: b.skipped, DeadLetters: p.deadLetterPlan(b)}
 	if err := p.ready(ctx, plan.DeadLetters); err != nil {
 		return err

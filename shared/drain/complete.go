@@ -90,6 +90,9 @@ type recreation struct {
 	parts  []part
 	next   int
 	format *format
+	// projections are by the schema that they come from and the one that they lead to.
+	projections map[[2]int]*avrofile.Projection
+	projected   []byte
 	// ready are files that wait to be created; held is how many bytes they hold in memory.
 	ready []*file
 	held  int64
@@ -167,7 +170,7 @@ func (r *recreation) lost(ctx context.Context) error {
 	}
 	if start > r.p.reported {
 		r.p.reported = start
-		r.p.sum.Lost += n
+		r.p.lost += n
 		r.p.log(ctx).ErrorContext(ctx, "records of a plan were removed from the topic before they were archived; archiving what is left",
 			slog.String("plan", r.plan.ID), slog.Int64("offsets", n), slog.Int64("log_start", start))
 	}
@@ -218,25 +221,54 @@ func (r *recreation) take(ctx context.Context, record *kgo.Record) error {
 		return nil
 	}
 	o := r.parts[r.next].of
-	format, body, err := r.formats.value(ctx, record.Value, r.format)
+	format, body, err := r.value(ctx, record.Value, o)
 	var bad *badValueError
-	if errors.As(err, &bad) || (err == nil && format.id != o.SchemaID) {
-		reason := "its schema id is another one"
-		if bad != nil {
-			reason = bad.reason
-		}
+	if errors.As(err, &bad) {
 		return r.p.stop("plan %s has the record at offset %d in %s with schema %d, but what the topic or the registry has now does not fit: %s. "+
-			"Find out what was changed there, put it back, and drain again with `riftline drain %s`%s", r.plan.ID, record.Offset, r.p.deps.Archive.URL(o.Name), o.SchemaID, reason,
+			"Find out what was changed there, put it back, and drain again with `riftline drain %s`%s", r.plan.ID, record.Offset, r.p.deps.Archive.URL(o.Name), o.SchemaID, bad.reason,
 			r.p.sink.Name, r.p.giveUp(r.plan, r.missing, Skip, record.Offset, "goes on without the record"))
 	}
 	if err != nil {
 		return err
 	}
-	r.format = format
 	if o.file == nil {
 		o.file = r.p.newFile(ctx, r.plan.ID, o.Name, o.First, format)
 	}
 	return o.file.add(record.Offset, body, false)
+}
+
+// value is what the plan makes of a record: a body of the schema of its object. A *badValueError when the topic or the
+// registry no longer has what the plan was made of.
+func (r *recreation) value(ctx context.Context, value []byte, o *owed) (*format, []byte, error) {
+	own, body, err := r.formats.value(ctx, value, r.format)
+	if err != nil {
+		return nil, nil, err
+	}
+	if r.format = own; own.id == o.SchemaID {
+		return own, body, nil
+	}
+	if !slices.Contains(o.ProjectedFrom, own.id) {
+		return nil, nil, &badValueError{"its schema id is another one"}
+	}
+	target, err := r.formats.schema(ctx, o.SchemaID)
+	if err != nil {
+		return nil, nil, err
+	}
+	key := [2]int{own.id, target.id}
+	projection := r.projections[key]
+	if projection == nil {
+		if projection, err = avrofile.NewProjection(own.walk, target.walk); err != nil {
+			return nil, nil, &badValueError{fmt.Sprintf("schema %d to %d: %v", own.id, target.id, err)}
+		}
+		if r.projections == nil {
+			r.projections = map[[2]int]*avrofile.Projection{}
+		}
+		r.projections[key] = projection
+	}
+	if r.projected, err = projection.Append(r.projected[:0], body); err != nil {
+		return nil, nil, &badValueError{fmt.Sprintf("schema %d to %d: %v", own.id, target.id, err)}
+	}
+	return target, r.projected, nil
 }
 
 // finish ends the file of an object whose offsets are all behind. What is held in memory is created when there is

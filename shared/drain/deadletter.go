@@ -123,7 +123,7 @@ func (a *assembly) ignoreNull(r *kgo.Record) {
 
 // told passes over a record that a person has decided to skip.
 func (a *assembly) told(r *kgo.Record) bool {
-	if len(a.p.head.Skip) == 0 || !within(a.p.head.Skip, r.Offset) {
+	if len(a.decided) == 0 || !within(a.decided, r.Offset) {
 		return false
 	}
 	a.b.left.decide(r.Offset)

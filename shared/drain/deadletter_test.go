@@ -361,12 +361,19 @@ func TestDeadLettersRemovedByRetention(t *testing.T) {
 	}
 }
 
-func TestHeadsOfBothVersions(t *testing.T) {
+func TestHeadsOfEveryVersion(t *testing.T) {
 	t.Parallel()
 	plan := &Plan{ID: "0123", First: 5, Next: 9, Codec: "null", Skipped: []Range{{6, 7}}, Objects: []PlannedObject{}}
 	dead := *plan
 	dead.DeadLetters = &DeadLetterPlan{Topic: deadTopic, Offsets: []Range{{6, 7}}}
 	base := Head{Connector: sinkName, Topic: topicName, Start: 1, Frontier: 5}
+	projected := func(from ...int) func(*Head) {
+		return func(h *Head) {
+			p := dead
+			p.Objects = []PlannedObject{{Name: "x", First: 5, Last: 5, Count: 1, SchemaID: 3, ProjectedFrom: from, Offsets: []Range{{5, 5}}}}
+			h.Plan = &p
+		}
+	}
 	for name, tt := range map[string]struct {
 		change func(*Head)
 		want   int
@@ -376,6 +383,9 @@ func TestHeadsOfBothVersions(t *testing.T) {
 		"a plan":                {func(h *Head) { h.Plan = plan }, 1, false},
 		"dead letters":          {func(h *Head) { h.Plan = &dead }, 2, false},
 		"offsets to skip":       {func(h *Head) { h.Skip = []Range{{7, 7}, {9, 12}} }, 2, false},
+		"projected records":     {projected(2, 4), 3, false},
+		"projected to itself":   {projected(3), 3, true},
+		"projected in disorder": {projected(4, 2), 3, true},
 		"skips out of order":    {func(h *Head) { h.Skip = []Range{{9, 12}, {7, 7}} }, 2, true},
 		"letters beyond":        {func(h *Head) { p := dead; p.DeadLetters = &DeadLetterPlan{deadTopic, []Range{{6, 9}}}; h.Plan = &p }, 2, true},
 		"letters to nowhere":    {func(h *Head) { p := dead; p.DeadLetters = &DeadLetterPlan{"", []Range{{6, 7}}}; h.Plan = &p }, 2, true},

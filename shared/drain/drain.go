@@ -53,10 +53,11 @@ type Archive interface {
 	NewWriter(ctx context.Context, name string, o bucket.WriterOptions) *bucket.Writer
 }
 
-// Schemas gives the text of a schema by its id. schema.ErrUnknownID says that there is none; every other error is
-// taken for a passing one.
+// Schemas gives the text of a schema by its id, and its version in a subject. schema.ErrUnknownID, ErrUnusable and
+// ErrUnknownVersion are about the schema; every other error is taken for a passing one.
 type Schemas interface {
 	ByID(ctx context.Context, id int) (string, error)
+	Version(ctx context.Context, subject string, id int) (int, error)
 }
 
 // Deps are what a drain works with.

@@ -9,14 +9,16 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/riftline/riftline/shared/bucket"
 )
 
-// headFormat is the newest version of the head that this build reads and writes. Version 2 adds what version 1 has no
-// place for, skip and deadLetters; a head without them is written as version 1, which an earlier build reads.
-const headFormat = 2
+// headFormat is the newest version of the head that this build reads and writes. Version 2 adds skip and deadLetters,
+// version 3 projectedFrom. A head is written as the oldest version that has a place for what it holds, so that an
+// earlier build reads it if it can complete it.
+const headFormat = 3
 
 // Head is a topic-partition's position and the plan in flight, as they are stored.
 type Head struct {
@@ -60,10 +62,14 @@ type PlannedObject struct {
 	Name string `json:"name"`
 	// First, Last and Count describe the records that the object was planned with. Compaction or retention may leave it
 	// with fewer.
-	First    int64 `json:"first"`
-	Last     int64 `json:"last"`
-	Count    int64 `json:"count"`
-	SchemaID int   `json:"schemaId"`
+	First int64 `json:"first"`
+	Last  int64 `json:"last"`
+	Count int64 `json:"count"`
+	// SchemaID is the schema that the object is written with.
+	SchemaID int `json:"schemaId"`
+	// ProjectedFrom are the other schema ids, ascending, whose records the object holds projected to SchemaID (since
+	// version 3).
+	ProjectedFrom []int `json:"projectedFrom,omitempty"`
 	// Offsets are the offsets whose records, those that Kafka has, the object holds.
 	Offsets []Range `json:"offsets"`
 }
@@ -83,9 +89,7 @@ func HeadName(connector, topic string, partition int32) string {
 
 // Marshal returns the head as it is stored, with its sum.
 func (h Head) Marshal() ([]byte, error) {
-	if h.Format = 1; len(h.Skip) > 0 || h.Plan != nil && h.Plan.DeadLetters != nil {
-		h.Format = 2
-	}
+	h.Format = h.version()
 	sum, err := h.sum()
 	if err != nil {
 		return nil, err
@@ -96,6 +100,19 @@ func (h Head) Marshal() ([]byte, error) {
 		return nil, fmt.Errorf("encoding the head: %w", err)
 	}
 	return append(data, '\n'), nil
+}
+
+// version is the oldest one that has a place for all of the head.
+func (h Head) version() int {
+	projected := func(o PlannedObject) bool { return len(o.ProjectedFrom) > 0 }
+	switch {
+	case h.Plan != nil && slices.ContainsFunc(h.Plan.Objects, projected):
+		return 3
+	case len(h.Skip) > 0 || h.Plan != nil && h.Plan.DeadLetters != nil:
+		return 2
+	default:
+		return 1
+	}
 }
 
 func (h Head) sum() (string, error) {
@@ -168,6 +185,9 @@ func (h Head) check() error {
 		}
 		if !ascending(o.Offsets) {
 			return fmt.Errorf("the plan's object %q has offsets out of order", o.Name)
+		}
+		if slices.Contains(o.ProjectedFrom, o.SchemaID) || !slices.IsSorted(o.ProjectedFrom) {
+			return fmt.Errorf("the plan's object %q of schema %d is projected from %v", o.Name, o.SchemaID, o.ProjectedFrom)
 		}
 	}
 	return nil

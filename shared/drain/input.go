@@ -10,10 +10,18 @@ import (
 	"github.com/riftline/riftline/shared/kafka"
 )
 
-// input is a partition's records in order, from one batch to the next.
+// input is a partition's records in order, from one batch to the next. Of the partition it uses what never changes; what
+// does is here, as it was when the input was opened.
 type input struct {
 	p      *partition
 	reader *kafka.Reader
+	extent
+	// soft ends when no further record is to be looked at.
+	soft context.Context
+	// decided are the offsets that a person has decided to leave out.
+	decided []Range
+	// first is where the next batch begins.
+	first int64
 	// pending are records that were fetched and not looked at yet.
 	pending []*kgo.Record
 	// offset is the offset after everything that was fetched, markers and compacted offsets included.
@@ -21,7 +29,16 @@ type input struct {
 }
 
 func (p *partition) open(from int64) *input {
-	return &input{p: p, reader: p.deps.Consumer.Read(p.topic, p.number, from, p.bounds.StableEnd), offset: from}
+	in := &input{p: p, extent: p.extent, soft: p.soft, decided: p.head.Skip, first: p.frontier}
+	in.lost = 0
+	in.seek(from)
+	return in
+}
+
+// seek begins to read at an offset.
+func (in *input) seek(from int64) {
+	in.reader = in.p.deps.Consumer.Read(in.p.topic, in.p.number, from, in.bounds.StableEnd)
+	in.pending, in.offset = nil, from
 }
 
 func (in *input) close() { in.reader.Close() }
@@ -38,7 +55,7 @@ func (in *input) behind() int64 {
 // when that ended first.
 func (in *input) fetch(ctx context.Context) ([]*kgo.Record, error) {
 	for {
-		if err := in.p.ending(ctx); err != nil {
+		if err := in.ending(ctx); err != nil {
 			return nil, err
 		}
 		if len(in.pending) > 0 {
@@ -46,7 +63,7 @@ func (in *input) fetch(ctx context.Context) ([]*kgo.Record, error) {
 			in.pending = nil
 			return records, nil
 		}
-		records, next, err := in.reader.Next(in.p.soft)
+		records, next, err := in.reader.Next(in.soft)
 		in.offset = max(in.offset, next)
 		switch {
 		case err == nil:
@@ -58,7 +75,7 @@ func (in *input) fetch(ctx context.Context) ([]*kgo.Record, error) {
 				return nil, err
 			}
 		default:
-			if ended := in.p.ending(ctx); ended != nil {
+			if ended := in.ending(ctx); ended != nil {
 				return nil, ended
 			}
 			return nil, err
@@ -69,34 +86,34 @@ func (in *input) fetch(ctx context.Context) ([]*kgo.Record, error) {
 // skipRemoved opens the reader again at the log's start when retention has overtaken it.
 func (in *input) skipRemoved(ctx context.Context, cause error) error {
 	p := in.p
-	if err := p.lookAgain(ctx); err != nil {
+	if err := p.look(ctx, &in.extent); err != nil {
 		return err
 	}
-	if p.bounds.StableEnd < in.offset {
-		return p.stop("the log ends at offset %d, but it was read up to %d before: the topic was truncated", p.bounds.StableEnd, in.offset)
+	if in.bounds.StableEnd < in.offset {
+		return p.stop("the log ends at offset %d, but it was read up to %d before: the topic was truncated", in.bounds.StableEnd, in.offset)
 	}
-	if p.bounds.Start <= in.offset {
+	if in.bounds.Start <= in.offset {
 		return fmt.Errorf("reading %s/%d at offset %d: %w", p.topic.Name, p.number, in.offset, cause)
 	}
-	from, err := p.survivors(ctx, in.offset)
+	from, err := p.survivors(ctx, &in.extent, in.offset)
 	if err != nil {
 		return err
 	}
 	in.reader.Close()
-	*in = *p.open(from)
+	in.seek(from)
 	return nil
 }
 
-// ending says why no new plan may be made any more, if so.
-func (p *partition) ending(ctx context.Context) error {
+// ending says why no further record is to be looked at, if so.
+func (in *input) ending(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("draining %s/%d: %w", p.topic.Name, p.number, context.Cause(ctx))
+		return fmt.Errorf("draining %s/%d: %w", in.p.topic.Name, in.p.number, context.Cause(ctx))
 	}
-	if p.interrupted() {
+	if in.p.interrupted() {
 		return errInterrupted
 	}
-	if p.soft.Err() != nil {
-		return context.Cause(p.soft)
+	if in.soft.Err() != nil {
+		return context.Cause(in.soft)
 	}
 	return nil
 }

@@ -458,3 +458,7 @@ func TestStopsOverAPlanNameTheWayOn(t *testing.T) {
 type noSchemas struct{}
 
 func (noSchemas) ByID(context.Context, int) (string, error) { return "", schema.ErrUnknownID }
+
+func (noSchemas) Version(context.Context, string, int) (int, error) {
+	return 0, schema.ErrUnknownVersion
+}

@@ -181,7 +181,7 @@ func TestFault13VersionChangedBetweenPlanAndReplay(t *testing.T) {
 	w.drainAny(w.sink, d)
 	old := w.server.Objects(stateBucket, "")[0]
 	newer := old
-	newer.Data = []byte(strings.Replace(string(old.Data), `"format":1`, `"format":3`, 1))
+	newer.Data = []byte(strings.Replace(string(old.Data), `"format":1`, fmt.Sprintf(`"format":%d`, headFormat+1), 1))
 	if _, err := w.server.Put(newer); err != nil {
 		t.Fatal(err)
 	}

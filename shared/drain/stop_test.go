@@ -421,7 +421,7 @@ func TestDeadlineSavesWhatWasRead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	in.pending, p.soft = nil, soft
+	in.pending, in.soft = nil, soft
 	if err := a.fill(w.ctx, in); err != nil {
 		t.Fatal(err)
 	}
@@ -457,7 +457,6 @@ func TestDeadlineLeavesWhatWasNotLookedAt(t *testing.T) {
 				t.Fatal(err)
 			}
 			planned += int64(len(b.files))
-			p.frontier = b.next
 			if b.next != planned {
 				t.Fatalf("flush at drain end %v: the frontier would be %d, and %d records are in objects", atEnd, b.next, planned)
 			}

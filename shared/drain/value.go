@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/riftline/riftline/shared/avrofile"
 	"github.com/riftline/riftline/shared/record"
@@ -32,7 +33,17 @@ type formats struct {
 
 	mu    sync.Mutex
 	known map[int]*format
+	// missing are ids that the registry did not know a moment ago: many records may have the same one.
+	missing map[int]missing
 }
+
+type missing struct {
+	err error
+	at  time.Time
+}
+
+// missingFor is how long a schema id that the registry does not know is not asked for again.
+const missingFor = 10 * time.Second
 
 // get returns the format of a schema id. schema.ErrUnknownID, avrofile.ErrSchema and errors of the registry.
 func (f *formats) get(ctx context.Context, id int) (*format, error) {
@@ -41,9 +52,19 @@ func (f *formats) get(ctx context.Context, id int) (*format, error) {
 	if found, ok := f.known[id]; ok {
 		return found, nil
 	}
+	if m, ok := f.missing[id]; ok && time.Since(m.at) < missingFor {
+		return nil, m.err
+	}
 	text, err := f.schemas.ByID(ctx, id)
 	if err != nil {
-		return nil, fmt.Errorf("reading schema %d: %w", id, err)
+		err = fmt.Errorf("reading schema %d: %w", id, err)
+		if errors.Is(err, schema.ErrUnknownID) || errors.Is(err, schema.ErrUnusable) {
+			if f.missing == nil {
+				f.missing = map[int]missing{}
+			}
+			f.missing[id] = missing{err: err, at: time.Now()}
+		}
+		return nil, err
 	}
 	walk, err := avrofile.Compile(text)
 	if err != nil {
@@ -83,13 +104,8 @@ func (f *formats) valueAndFields(ctx context.Context, value []byte, last *format
 		return nil, nil, &badValueError{fmt.Sprintf("the value (%d bytes) does not start with Confluent's magic byte and schema id; it was not written by an Avro serializer", len(value))}
 	}
 	if last == nil || last.id != id {
-		found, err := f.get(ctx, id)
-		switch {
-		case errors.Is(err, schema.ErrUnknownID):
-			return nil, nil, &badValueError{fmt.Sprintf("the schema registry has no schema with id %d", id)}
-		case errors.Is(err, avrofile.ErrSchema):
-			return nil, nil, &badValueError{err.Error()}
-		case err != nil:
+		found, err := f.schema(ctx, id)
+		if err != nil {
 			return nil, nil, err
 		}
 		last = found
@@ -111,6 +127,18 @@ func (f *formats) valueAndFields(ctx context.Context, value []byte, last *format
 		return nil, nil, bad
 	}
 	return last, body, nil
+}
+
+// schema is get; a *badValueError when no value of this schema can be archived.
+func (f *formats) schema(ctx context.Context, id int) (*format, error) {
+	found, err := f.get(ctx, id)
+	switch {
+	case errors.Is(err, schema.ErrUnknownID):
+		return nil, &badValueError{fmt.Sprintf("the schema registry has no schema with id %d", id)}
+	case errors.Is(err, avrofile.ErrSchema), errors.Is(err, schema.ErrUnusable):
+		return nil, &badValueError{err.Error()}
+	}
+	return found, err
 }
 
 // stopAt is the way on from a record that cannot be archived.

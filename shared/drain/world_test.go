@@ -64,14 +64,38 @@ type world struct {
 type registry struct {
 	mu    sync.Mutex
 	texts map[int]string
-	fail  error
+	// versions are by subject and id; where there is none for a subject at all, the id is the version.
+	versions map[string]map[int]int
+	// unusable are ids whose schemas cannot be used.
+	unusable map[int]error
+	fail     error
+	asked    int
+}
+
+func (r *registry) Version(_ context.Context, subject string, id int) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fail != nil {
+		return 0, r.fail
+	}
+	if r.versions == nil {
+		return id, nil
+	}
+	if version, ok := r.versions[subject][id]; ok {
+		return version, nil
+	}
+	return 0, fmt.Errorf("%w: %s", schema.ErrUnknownVersion, subject)
 }
 
 func (r *registry) ByID(_ context.Context, id int) (string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.asked++
 	if r.fail != nil {
 		return "", r.fail
+	}
+	if err := r.unusable[id]; err != nil {
+		return "", err
 	}
 	if text, ok := r.texts[id]; ok {
 		return text, nil

@@ -105,15 +105,15 @@ type encoding struct {
 // encoding writes the values of the changed entries in the format that the connector file asks for; auto is castorm's
 // where the subject's latest schema is its envelope.
 func (r *run) encoding(ctx context.Context, registry Registry, b batch) (e encoding, err error) {
-	subject := r.s.Topic + "-value"
 	castorm := r.s.RecordFormat == connector.FormatCastorm
 	if !castorm {
-		e.values, err = r.typedValues(ctx, registry, subject, b)
+		e.values, err = r.typedValues(ctx, registry, b)
 		if castorm = r.s.RecordFormat != connector.FormatTyped && errors.Is(err, schema.ErrEnvelope); err != nil && !castorm {
 			return e, err
 		}
 	}
 	if castorm {
+		subject := r.s.Registry.ValueSubject.Subject(r.s.Topic, schema.CastormValueName, false)
 		envelope, err := registry.EnsureStruct(ctx, subject, schema.CastormValue)
 		if err != nil {
 			return e, fmt.Errorf("registering castorm's envelope under %s: %w", subject, err)
@@ -126,7 +126,7 @@ func (r *run) encoding(ctx context.Context, registry Registry, b batch) (e encod
 
 // typedValues encodes the changed entries with the schema that the whole answer asks for, merged with the subject's
 // latest.
-func (r *run) typedValues(ctx context.Context, registry Registry, subject string, b batch) ([][]byte, error) {
+func (r *run) typedValues(ctx context.Context, registry Registry, b batch) ([][]byte, error) {
 	entries := make([]*record.Value, len(b.answer.Entries))
 	for i := range b.answer.Entries {
 		entries[i] = &b.answer.Entries[i]
@@ -143,6 +143,7 @@ func (r *run) typedValues(ctx context.Context, registry Registry, subject string
 	if err != nil {
 		return nil, failed(Upstream, "inferring the schema of the answer: %w", err)
 	}
+	subject := r.s.Registry.ValueSubject.Subject(r.s.Topic, inferred.Name(), false)
 	registered, err := registry.Ensure(ctx, subject, inferred)
 	if err != nil {
 		return nil, fmt.Errorf("registering the schema of %s: %w", subject, err)
@@ -186,7 +187,7 @@ func (r *run) keyEncoder(ctx context.Context, registry Registry, castorm bool) (
 		}
 		return func(dst []byte, key string) []byte { return append(dst, key...) }, nil
 	case connector.AvroConverter:
-		subject := r.s.Topic + "-key"
+		subject := r.s.Registry.KeySubject.Subject(r.s.Topic, schema.CastormKeyName, true)
 		s, err := registry.EnsureStruct(ctx, subject, schema.CastormKey)
 		if err != nil {
 			return nil, fmt.Errorf("registering the schema of %s: %w", subject, err)

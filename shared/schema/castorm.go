@@ -16,7 +16,9 @@ const (
 	// CastormValue is the envelope of a record's value.
 	CastormValue = `{"type":"record","name":"Value","namespace":"com.github.castorm.kafka.connect.http","fields":[{"name":"value","type":{"type":"string","connect.doc":"HTTP Record Value"}},{"name":"key","type":["null",{"type":"string","connect.doc":"HTTP Record Key"}],"default":null},{"name":"timestamp","type":["null",{"type":"long","connect.doc":"HTTP Record Timestamp"}],"default":null}],"connect.doc":"Message Value","connect.name":"com.github.castorm.kafka.connect.http.Value"}`
 
-	castormEnvelope = "com.github.castorm.kafka.connect.http.Value"
+	// CastormKeyName and CastormValueName are their full names.
+	CastormKeyName   = "com.github.castorm.kafka.connect.http.Key"
+	CastormValueName = "com.github.castorm.kafka.connect.http.Value"
 )
 
 // ErrEnvelope is wrapped by [Schema.Merge] and [Registry.Ensure] when the subject's latest schema is the envelope of
@@ -64,13 +66,13 @@ func (s Struct) Append(dst []byte, r StructRecord) []byte {
 }
 
 // IsEnvelope reports whether s is the schema of castorm's envelope.
-func (s *Schema) IsEnvelope() bool { return s.root.name == castormEnvelope }
+func (s *Schema) IsEnvelope() bool { return s.root.name == CastormValueName }
 
 // structOf reads one of castorm's structs. It takes what the converter's settings change (no attributes, another order)
 // and refuses a struct with other fields, as nothing would tell what belongs there.
 func structOf(n *node, id int) (Struct, error) {
 	want := map[string]kind{"key": kindString}
-	if n.name == castormEnvelope {
+	if n.name == CastormValueName {
 		want["value"], want["timestamp"] = kindString, kindLong
 	}
 	s := Struct{ID: id}

@@ -21,9 +21,9 @@ func (s *Schema) Merge(latest *Schema) (*Schema, error) {
 	if latest == nil {
 		return s, nil
 	}
-	if latest.root.name == castormEnvelope {
+	if latest.root.name == CastormValueName {
 		return nil, fmt.Errorf("%w: it is %s: %w; set riftline.record.format to auto or castorm, or let the connector write to a new topic",
-			ErrUnmergeable, castormEnvelope, ErrEnvelope)
+			ErrUnmergeable, CastormValueName, ErrEnvelope)
 	}
 	root := latest.root.clone(map[*node]*node{})
 	m := merger{types: names{}, space: namespace(root.name)}

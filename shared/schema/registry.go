@@ -27,6 +27,11 @@ var (
 	ErrUnauthorized = errors.New("the schema registry refuses the credentials")
 	// ErrUnknownID: the registry has no schema with this id.
 	ErrUnknownID = errors.New("the schema registry does not know the schema id")
+	// ErrUnknownVersion: the subject has no version of the schema.
+	ErrUnknownVersion = errors.New("the subject does not have the schema")
+	// ErrUnusable: the schema is none of Avro, or it refers to schemas that are not there, refer to each other in a circle
+	// or are too many. Trying again does not help.
+	ErrUnusable = errors.New("the schema cannot be used")
 )
 
 const (
@@ -54,6 +59,8 @@ type Registry struct {
 	flight singleflight.Group
 	mu     sync.Mutex
 	byID   map[int]string
+	// versions are those of [Registry.Version].
+	versions map[subjectID]int
 }
 
 // Registered is a schema as the registry holds it.
@@ -99,14 +106,17 @@ func NewRegistry(c connector.Registry) (*Registry, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}),
 	}
-	if user != "" {
+	switch {
+	case user != "":
 		options = append(options, sr.BasicAuth(user, password))
+	case !c.Token.Empty():
+		options = append(options, sr.BearerToken(c.Token.Reveal()))
 	}
 	client, err := sr.NewClient(options...)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the schema registry's client: %w", err)
 	}
-	return &Registry{client: client, place: strings.Join(addresses, ","), sleep: sleep, byID: map[int]string{}}, nil
+	return &Registry{client: client, place: strings.Join(addresses, ","), sleep: sleep, byID: map[int]string{}, versions: map[subjectID]int{}}, nil
 }
 
 // Ensure makes sure that the subject's latest schema takes every entry that inferred takes, and returns it. It reads the
@@ -168,7 +178,7 @@ func (r *Registry) EnsureKey(ctx context.Context, subject, text string) (id int,
 // ByID returns the text of the Avro schema with this id. Types that other subjects hold (schema references) are written
 // into it. Schemas never change, so each is asked for once, also by callers at the same time.
 //
-// Its errors wrap [ErrUnknownID], [ErrUnavailable] or [ErrUnauthorized], or say that the schema is none of Avro.
+// Its errors wrap [ErrUnknownID], [ErrUnusable], [ErrUnavailable] or [ErrUnauthorized].
 func (r *Registry) ByID(ctx context.Context, id int) (text string, err error) {
 	r.mu.Lock()
 	text, found := r.byID[id]
@@ -203,7 +213,7 @@ func (r *Registry) fetch(ctx context.Context, id int) (string, error) {
 		return "", err
 	}
 	if s.Type != sr.TypeAvro {
-		return "", fmt.Errorf("%s at %s: it is a %s schema, and only Avro is read", what, r.place, s.Type)
+		return "", fmt.Errorf("%s at %s: %w: it is a %s schema, and only Avro is read", what, r.place, ErrUnusable, s.Type)
 	}
 	text := s.Schema
 	if len(s.References) > 0 {
@@ -217,6 +227,46 @@ func (r *Registry) fetch(ctx context.Context, id int) (string, error) {
 	r.byID[id] = text
 	r.mu.Unlock()
 	return text, nil
+}
+
+// Version is the version that the schema with this id has in a subject, also when it was deleted there since; the
+// highest one, should there be several. Versions never change, so each is asked for once.
+//
+// Its errors wrap [ErrUnknownVersion], [ErrUnavailable] or [ErrUnauthorized].
+func (r *Registry) Version(ctx context.Context, subject string, id int) (int, error) {
+	key := subjectID{subject, id}
+	r.mu.Lock()
+	number, found := r.versions[key]
+	r.mu.Unlock()
+	if found {
+		return number, nil
+	}
+	var all []sr.SubjectVersion
+	what := fmt.Sprintf("reading the versions of schema %d", id)
+	err := r.ask(ctx, what, func(ctx context.Context) (err error) {
+		all, err = r.client.SchemaVersionsByID(sr.WithParams(ctx, sr.ShowDeleted), id)
+		return err
+	})
+	if err != nil && !isNotFound(err) {
+		return 0, err
+	}
+	for _, v := range all {
+		if v.Subject == subject {
+			number = max(number, v.Version)
+		}
+	}
+	if number == 0 {
+		return 0, fmt.Errorf("%s at %s: %w: %s", what, r.place, ErrUnknownVersion, subject)
+	}
+	r.mu.Lock()
+	r.versions[key] = number
+	r.mu.Unlock()
+	return number, nil
+}
+
+type subjectID struct {
+	subject string
+	id      int
 }
 
 // version is one version of a subject.
@@ -265,27 +315,45 @@ func (r *Registry) register(ctx context.Context, subject, text string) (id int, 
 // resolve parses a schema after the schemas that it refers to.
 func (r *Registry) resolve(ctx context.Context, s sr.Schema) (*node, error) {
 	p := &parser{types: map[string]*node{}}
-	if err := r.references(ctx, p, s, map[sr.SchemaReference]bool{}); err != nil {
+	if err := r.references(ctx, p, s, map[sr.SchemaReference]resolution{}); err != nil {
 		return nil, err
 	}
-	return p.text(s.Schema)
+	n, err := p.text(s.Schema)
+	if err != nil && len(s.References) > 0 {
+		return nil, fmt.Errorf("%w: with the schemas that it refers to, %w", ErrUnusable, err)
+	}
+	return n, err
 }
 
-func (r *Registry) references(ctx context.Context, p *parser, s sr.Schema, seen map[sr.SchemaReference]bool) error {
+// resolution is how far a reference is followed.
+type resolution uint8
+
+const (
+	following resolution = iota + 1
+	followed
+)
+
+func (r *Registry) references(ctx context.Context, p *parser, s sr.Schema, seen map[sr.SchemaReference]resolution) error {
 	for _, ref := range s.References {
 		key := sr.SchemaReference{Subject: ref.Subject, Version: ref.Version}
-		if seen[key] {
+		switch seen[key] {
+		case followed:
 			continue
+		case following:
+			return fmt.Errorf("%w: version %d of subject %s refers to itself, by way of others", ErrUnusable, ref.Version, ref.Subject)
 		}
-		if seen[key] = true; len(seen) > maxReferences {
-			return fmt.Errorf("it refers to more than %d other schemas", maxReferences)
+		if seen[key] = following; len(seen) > maxReferences {
+			return fmt.Errorf("%w: it refers to more than %d other schemas", ErrUnusable, maxReferences)
 		}
 		var found sr.SubjectSchema
 		what := fmt.Sprintf("reading version %d of subject %s, which the schema refers to", ref.Version, ref.Subject)
 		err := r.ask(ctx, what, func(ctx context.Context) (err error) {
-			found, err = r.client.SchemaByVersion(ctx, ref.Subject, ref.Version)
+			found, err = r.client.SchemaByVersion(sr.WithParams(ctx, sr.ShowDeleted), ref.Subject, ref.Version)
 			return err
 		})
+		if isNotFound(err) {
+			return fmt.Errorf("%w: %w", ErrUnusable, err)
+		}
 		if err != nil {
 			return err
 		}
@@ -293,8 +361,9 @@ func (r *Registry) references(ctx context.Context, p *parser, s sr.Schema, seen 
 			return err
 		}
 		if _, err := p.text(found.Schema.Schema); err != nil {
-			return fmt.Errorf("%s: %w", what, err)
+			return fmt.Errorf("%w: %s: %w", ErrUnusable, what, err)
 		}
+		seen[key] = followed
 	}
 	return nil
 }

@@ -369,6 +369,21 @@ func TestRegistryCredentials(t *testing.T) {
 	}
 }
 
+func TestRegistryToken(t *testing.T) {
+	fake := srfake.New(srfake.WithAuth("Bearer pass-word"))
+	t.Cleanup(fake.Close)
+	for token, ok := range map[string]bool{"pass-word": true, "wrong-word": false, "": false} {
+		r, err := NewRegistry(connector.Registry{URLs: []string{fake.URL()}, Token: secret.New(token)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = r.Ensure(t.Context(), subject, infer(t, `[{"a":1}]`, ""))
+		if ok != (err == nil) || !ok && (!errors.Is(err, ErrUnauthorized) || strings.Contains(err.Error(), "wrong-word")) {
+			t.Errorf("%q: %v", token, err)
+		}
+	}
+}
+
 func TestRegistryTLS(t *testing.T) {
 	fake := backward(t)
 	server := httptest.NewUnstartedServer(fake.Handler())

@@ -307,3 +307,47 @@ func TestFaults(t *testing.T) {
 		t.Errorf("a request whose answer was lost had no effect: %v", err)
 	}
 }
+
+// TestReferencesOutliveTheProcess with the schemas that they lead to.
+func TestReferencesOutliveTheProcess(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "registry")
+	_, c := start(t, Options{File: file})
+	ctx := t.Context()
+	inner := sr.Schema{Schema: `{"type":"record","name":"Inner","namespace":"x","fields":[{"name":"a","type":"long"}]}`}
+	if _, err := c.CreateSchema(ctx, "inner", inner); err != nil {
+		t.Fatal(err)
+	}
+	outer := func(field string) sr.Schema {
+		return sr.Schema{
+			Schema:     `{"type":"record","name":"Outer","fields":[{"name":"in","type":"x.Inner"}` + field + `]}`,
+			References: []sr.SchemaReference{{Name: "x.Inner", Subject: "inner", Version: 1}},
+		}
+	}
+	first, err := c.CreateSchema(ctx, "outer", outer(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.CreateSchema(ctx, "outer", outer(`,{"name":"more","type":"int"}`)); err == nil {
+		t.Error("an incompatible schema with references is taken")
+	}
+	if _, err := c.CreateSchema(ctx, "outer", outer(`,{"name":"more","type":"int","default":0}`)); err != nil {
+		t.Errorf("a compatible schema with references is refused: %v", err)
+	}
+	lost := outer("")
+	lost.References[0].Version = 9
+	if _, err := c.CreateSchema(ctx, "other", lost); err == nil {
+		t.Error("a reference that leads nowhere is taken")
+	}
+	if _, err := c.CreateSchema(ctx, "other", sr.Schema{Schema: outer("").Schema}); err == nil {
+		t.Error("a schema that uses a type it does not refer to is taken")
+	}
+	_, c = start(t, Options{File: file})
+	got, err := c.SchemaByID(ctx, first.ID)
+	if err != nil || len(got.References) != 1 || got.References[0].Subject != "inner" {
+		t.Errorf("after a restart: %+v, %v", got, err)
+	}
+	versions, err := c.SchemaVersionsByID(ctx, first.ID)
+	if err != nil || len(versions) != 1 || versions[0] != (sr.SubjectVersion{Subject: "outer", Version: 1}) {
+		t.Errorf("versions by id: %v, %v", versions, err)
+	}
+}
