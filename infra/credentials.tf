@@ -41,7 +41,8 @@ locals {
   ) }
 
   held = { for id, t in local.clear : id => anytrue([
-    t.shape == "closed" && t.value != "",
+    # "user:" before a reference is no credential.
+    t.shape == "closed" && t.value != "" && !(endswith(t.key, "user.info") && can(regex("^[^:]*:$", t.value))),
     # user:password@host
     t.shape == "url" && can(regex("://[^/?:,]*:[^/?,]+@", t.value)),
     # A credential by its form, wherever it stands.

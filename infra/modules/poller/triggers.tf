@@ -36,7 +36,7 @@ resource "google_cloud_scheduler_job" "poll" {
   dynamic "pubsub_target" {
     for_each = each.value.pubsub ? [each.key] : []
     content {
-      topic_name = google_pubsub_topic.triggers.id
+      topic_name = "projects/${var.project_id}/topics/${google_pubsub_topic.triggers.name}"
       data       = base64encode(jsonencode({ connector = each.key }))
       attributes = { connector = each.key }
     }
@@ -58,7 +58,7 @@ resource "google_pubsub_topic" "dead" {
 # Without it the messages of the dead-letter topic would be lost.
 resource "google_pubsub_subscription" "dead" {
   name   = "${var.prefix}-triggers-dead"
-  topic  = google_pubsub_topic.dead.id
+  topic  = google_pubsub_topic.dead.name
   labels = var.labels
 
   message_retention_duration = "604800s"
@@ -78,7 +78,7 @@ resource "google_pubsub_subscription" "poll" {
   for_each = { for name, source in var.sources : name => source if source.pubsub }
 
   name   = "${var.prefix}-poll-${each.value.slug}"
-  topic  = google_pubsub_topic.triggers.id
+  topic  = google_pubsub_topic.triggers.name
   filter = "attributes.connector = \"${each.key}\""
   labels = var.labels
 
@@ -103,7 +103,7 @@ resource "google_pubsub_subscription" "poll" {
   }
 
   dead_letter_policy {
-    dead_letter_topic     = google_pubsub_topic.dead.id
+    dead_letter_topic     = "projects/${var.project_id}/topics/${google_pubsub_topic.dead.name}"
     max_delivery_attempts = 5
   }
 
@@ -115,7 +115,7 @@ resource "google_pubsub_subscription" "poll" {
 
 # Pub/Sub itself moves a message to the dead-letter topic: it takes it from the subscription and publishes it there.
 resource "google_pubsub_topic_iam_member" "dead_letters" {
-  topic  = google_pubsub_topic.dead.id
+  topic  = google_pubsub_topic.dead.name
   role   = "roles/pubsub.publisher"
   member = "serviceAccount:service-${var.project_number}@gcp-sa-pubsub.iam.gserviceaccount.com"
 }
@@ -123,7 +123,7 @@ resource "google_pubsub_topic_iam_member" "dead_letters" {
 resource "google_pubsub_subscription_iam_member" "dead_letters" {
   for_each = google_pubsub_subscription.poll
 
-  subscription = each.value.id
+  subscription = each.value.name
   role         = "roles/pubsub.subscriber"
   member       = "serviceAccount:service-${var.project_number}@gcp-sa-pubsub.iam.gserviceaccount.com"
 }
