@@ -48,7 +48,7 @@ locals {
   # The two intervals that are nearest to one that cron cannot say.
   near = { for f, ms in local.interval : f => distinct([
     max(concat([local.minutes[0]], [for m in local.minutes : m if m * 60000 <= ms])...),
-    min(concat([local.minutes[length(local.minutes) - 1]], [for m in local.minutes : m if m * 60000 >= ms && (ms >= 60000 || m > 1)])...),
+    min(concat([local.minutes[length(local.minutes) - 1]], [for m in local.minutes : m if m * 60000 >= ms && m > 1])...),
   ]) }
 
   schedule = { for f, s in local.effective : f => try(coalesce(trimspace(lookup(s, "riftline.schedule", ""))),

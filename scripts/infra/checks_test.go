@@ -3,6 +3,7 @@ package infra
 import (
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -251,7 +252,11 @@ func arrives(p *plan) []string {
 			c.add(r, "%s is %q, not %q", path, got, text)
 		}
 	}
+	objects := map[string]string{}
 	for _, r := range p.resources() {
+		if r.Type == "google_storage_bucket_object" {
+			objects[r.text("name")] = r.text("content")
+		}
 		switch r.Address {
 		case `module.sink["gcs-sink"].google_cloud_run_v2_job.sink`:
 			want(r, "template.0.task_count", "4")
@@ -286,6 +291,11 @@ func arrives(p *plan) []string {
 		case `module.storage.google_storage_bucket.archive["existing-archive"]`:
 			c.add(r, "is there already and would be created")
 		}
+	}
+	// The functions read <name>.json, whatever the file was called.
+	file, err := os.ReadFile(folder + "/tests/connectors/many/rest.json")
+	if err != nil || objects["connectors/grandmaster.json"] != string(file) {
+		c = append(c, fmt.Sprintf("connectors/grandmaster.json is not rest.json: %v", err))
 	}
 	return c
 }

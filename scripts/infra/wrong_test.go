@@ -84,11 +84,12 @@ var wrongOnes = []wrong{
 	{"the registry's URL", one(sink(`"value.converter.schema.registry.url": "http://me:hunter2@registry:8081"`)), "", []string{"value.converter.schema.registry.url holds a credential"}, false, false},
 	{"a licence's broker", one(sink(`"confluent.topic.sasl.jaas.config": "PlainLoginModule required username=\"me\" password=\"hunter2\";"`)), "", []string{"confluent.topic.sasl.jaas.config holds a credential"}, false, false},
 	{"a key that nobody knows", one(sink(`"my.api.key": "hunter2"`)), "", []string{"my.api.key holds a credential"}, false, false},
+	{"a key of a family", one(sink(`"value.converter.bearer.auth.logical": "hunter2"`)), "", []string{"value.converter.bearer.auth.logical holds a credential"}, false, false},
 	{"a placeholder", one(source(`"http.request.headers": "X-Riot-Token: {your token}"`)), "", []string{"http.request.headers holds a credential"}, false, false},
 	{"in an override", one(source("")), `overrides = { x = { "http.auth.password" = "hunter2" } }`, []string{"http.auth.password (in overrides) holds a credential"}, false, false},
-	{"in a worker's settings", one(source("")), `worker_settings = { CONNECT_BOOTSTRAP_SERVERS = "b:1", CONNECT_SASL_JAAS_CONFIG = "PlainLoginModule required username=\"me\" password=\"hunter2\";", CONNECT_VALUE_CONVERTER_BASIC_AUTH_USER_INFO = "me:hunter2", CONNECT_CONSUMER_SSL_KEY_PASSWORD = "hunter2" }`, []string{
+	{"in a worker's settings", one(source("")), `worker_settings = { CONNECT_BOOTSTRAP_SERVERS = "b:1", CONNECT_SASL_JAAS_CONFIG = "PlainLoginModule required username=\"me\" password=\"hunter2\";", CONNECT_VALUE_CONVERTER_BASIC_AUTH_USER_INFO = "me:hunter2", CONNECT_CONSUMER_SSL_KEY_PASSWORD = "hunter2", CONNECT_SSL_KEYSTORE_KEY = "hunter2" }`, []string{
 		"worker_settings: CONNECT_SASL_JAAS_CONFIG holds a credential", "worker_settings: CONNECT_VALUE_CONVERTER_BASIC_AUTH_USER_INFO holds a credential",
-		"worker_settings: CONNECT_CONSUMER_SSL_KEY_PASSWORD holds a credential",
+		"worker_settings: CONNECT_CONSUMER_SSL_KEY_PASSWORD holds a credential", "worker_settings: CONNECT_SSL_KEYSTORE_KEY holds a credential",
 	}, false, false},
 
 	// Variables.
