@@ -42,9 +42,10 @@ locals {
 
   interval_text = { for f, s in local.effective : f => trimspace(lookup(s, "http.timer.interval.millis", lookup(s, "http.throttler.interval.millis", "60000"))) }
   interval      = { for f, text in local.interval_text : f => try(can(regex("^[0-9]{1,15}$", text)) ? tonumber(text) : 0, 0) }
-  interval_cron = { for f, ms in local.interval : f => {
-    for m in local.minutes : tostring(m * 60000) => m == 1 ? "* * * * *" : m < 60 ? "*/${m} * * * *" : m == 60 ? "0 * * * *" : m < 1440 ? "0 */${m / 60} * * *" : "0 0 * * *"
-  } }
+  # Each as a cron line, by its length in milliseconds.
+  interval_cron = { for m in local.minutes :
+    tostring(m * 60000) => m == 1 ? "* * * * *" : m < 60 ? "*/${m} * * * *" : m == 60 ? "0 * * * *" : m < 1440 ? "0 */${m / 60} * * *" : "0 0 * * *"
+  }
   # The two intervals that are nearest to one that cron cannot say.
   near = { for f, ms in local.interval : f => distinct([
     max(concat([local.minutes[0]], [for m in local.minutes : m if m * 60000 <= ms])...),
@@ -52,12 +53,15 @@ locals {
   ]) }
 
   schedule = { for f, s in local.effective : f => try(coalesce(trimspace(lookup(s, "riftline.schedule", ""))),
-    local.kind[f] == "sink" ? "0 * * * *" : lookup(local.interval_cron[f], tostring(local.interval[f]), "")
+    local.kind[f] == "sink" ? "0 * * * *" : lookup(local.interval_cron, tostring(local.interval[f]), "")
   ) }
   timezone = { for f, s in local.effective : f => try(coalesce(trimspace(lookup(s, "riftline.schedule.timezone", ""))), "UTC") }
-  paused   = { for f, s in local.effective : f => lower(trimspace(lookup(s, "riftline.paused", "false"))) }
-  trigger  = { for f, s in local.effective : f => trimspace(lookup(s, "riftline.trigger", "http")) }
-  tasks    = { for f, s in local.effective : f => try(tonumber(trimspace(lookup(s, "tasks.max", "1"))), 0) }
+  # How often that is, in seconds; a cron line of one's own counts as once a day, unless it is one of the above.
+  seconds = { for ms, cron in local.interval_cron : cron => tonumber(ms) / 1000 }
+  period  = { for f, cron in local.schedule : f => lookup(local.seconds, cron, 86400) }
+  paused  = { for f, s in local.effective : f => lower(trimspace(lookup(s, "riftline.paused", "false"))) }
+  trigger = { for f, s in local.effective : f => trimspace(lookup(s, "riftline.trigger", "http")) }
+  tasks   = { for f, s in local.effective : f => try(tonumber(trimspace(lookup(s, "tasks.max", "1"))), 0) }
 
   cron_number = {
     minute  = "[0-5]?[0-9]"
@@ -125,6 +129,7 @@ locals {
   sources = { for f, name in local.good : name => {
     slug     = local.slug[f]
     schedule = local.schedule[f]
+    period   = local.period[f]
     timezone = local.timezone[f]
     paused   = local.paused[f] == "true"
     pubsub   = local.trigger[f] == "pubsub"
@@ -134,6 +139,7 @@ locals {
     slug       = local.slug[f]
     account    = local.account[f]
     schedule   = local.schedule[f]
+    period     = local.period[f]
     timezone   = local.timezone[f]
     paused     = local.paused[f] == "true"
     tasks      = local.tasks[f]

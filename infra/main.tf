@@ -124,3 +124,24 @@ module "sink" {
 
   vpc = var.vpc
 }
+
+module "alerts" {
+  source = "./modules/alerts"
+  count  = var.alerts.enabled ? 1 : 0
+
+  prefix  = var.prefix
+  labels  = local.labels
+  service = module.poller.service
+  connectors = merge(
+    { for name, c in local.sources : name => { kind = "source", period_seconds = c.period, run_seconds = var.poll_deadline_seconds, paused = c.paused } },
+    { for name, c in local.sinks : name => { kind = "sink", period_seconds = c.period, run_seconds = var.drain_timeout_seconds, paused = c.paused } },
+  )
+  dead_letter_subscription = module.poller.dead_letter_subscription
+
+  notification_channels   = var.alerts.notification_channels
+  after_runs              = var.alerts.after_runs
+  undrained_seconds       = floor(var.alerts.undrained_hours * 60) * 60
+  topic_retention_seconds = var.alerts.topic_retention_hours * 3600
+  deferrals_per_hour      = var.alerts.deferrals_per_hour
+  playbooks_url           = var.alerts.playbooks_url
+}

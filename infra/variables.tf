@@ -299,3 +299,34 @@ variable "vpc" {
     error_message = "vpc.network and vpc.subnetwork are names, or projects/PROJECT/… of a shared network."
   }
 }
+
+# Alerts
+
+variable "alerts" {
+  description = "When whom is told. Channels are made by hand (gcloud beta monitoring channels create), since some hold a credential. With enabled = false there are no metrics, alerts and dashboard."
+  type = object({
+    enabled               = optional(bool, true)
+    notification_channels = optional(list(string), [])
+    after_runs            = optional(number, 3)
+    undrained_hours       = optional(number, 6)
+    topic_retention_hours = optional(number, 168)
+    deferrals_per_hour    = optional(number, 10)
+    playbooks_url         = optional(string, "https://github.com/riftline/riftline/blob/main/infra/playbooks")
+  })
+  default = {}
+
+  validation {
+    condition     = alltrue([for channel in var.alerts.notification_channels : can(regex("^projects/[^/]+/notificationChannels/[0-9]+$", channel))])
+    error_message = "alerts.notification_channels are named projects/PROJECT/notificationChannels/NUMBER."
+  }
+
+  validation {
+    condition     = var.alerts.after_runs >= 1 && var.alerts.undrained_hours > 0 && var.alerts.topic_retention_hours >= 1 && var.alerts.deferrals_per_hour >= 0
+    error_message = "alerts: after_runs is 1 or more, undrained_hours more than 0, topic_retention_hours 1 or more, deferrals_per_hour 0 or more."
+  }
+
+  validation {
+    condition     = can(regex("^https?://[^ ]+[^/ ]$", var.alerts.playbooks_url))
+    error_message = "alerts.playbooks_url is a URL without a slash at its end."
+  }
+}
