@@ -1,14 +1,14 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-# Packages with tests of their own; the repository's checks and the tests against real peers run after them, alone, so
-# that nothing competes with a broker for the processor.
-unit = $(shell go list ./... | grep -v -e /scripts/check -e /scripts/e2e)
+# Packages with tests of their own; the repository's checks, those of infra and the tests against real peers run after
+# them, alone, so that nothing competes with a broker for the processor.
+unit = $(shell go list ./... | grep -v -e /scripts/check -e /scripts/e2e -e /scripts/infra)
 # The race detector wants a C compiler.
 race = $(shell command -v "$$(go env CC)" >/dev/null && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
 gotest = RIFTLINE_RACE='$(race)' go run ./scripts/gotest
 
-.PHONY: help run run-real test test-unit test-check test-fuzz test-e2e test-long crash-source crash-sink figures bench bench-poll-cost lint fmt build images clean
+.PHONY: help run run-real test test-unit test-check test-fuzz test-infra test-e2e test-long crash-source crash-sink figures bench bench-poll-cost lint fmt build images clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ run-real: ## The same against the real Riot API, with the key in RIOT_API_KEY; r
 # Every part runs, also after a failure in an earlier one; the first failure's exit status is the result.
 test: ## All tests, with their set-up; what this machine cannot run is listed as SKIP
 	@status=0; \
-	for part in test-unit test-check test-fuzz test-e2e; do \
+	for part in test-unit test-check test-infra test-fuzz test-e2e; do \
 		$(MAKE) --no-print-directory $$part || status=1; \
 	done; \
 	exit $$status
@@ -38,12 +38,16 @@ test-check: ## The repository's own checks: package arrows, lint, known vulnerab
 test-fuzz: ## The fuzz tests that are part of every build, 20 s each
 	scripts/fuzz.sh --listed
 
+test-infra: ## Terraform: format, validation, plans against rules, wrong files, deliberate faults, checkov
+	$(gotest) -p 1 -count=1 -timeout 20m ./scripts/infra
+
 test-e2e: ## Real Kafka, registry and Pub/Sub, real processes, kills
 	$(gotest) -p 1 -count=1 -parallel 10 -timeout 20m ./scripts/e2e
 
 test-long: ## Everything that takes longer: repeated runs, each broker version, each step killed, weeks of polls, fuzzing
 	$(gotest) $(race) -p 2 -shuffle=on -count=3 -timeout 60m $(unit)
 	RIFTLINE_LONG=1 $(gotest) -p 1 -count=1 -timeout 90m $(unit)
+	RIFTLINE_LONG=1 $(gotest) -p 1 -count=1 -timeout 60m ./scripts/infra
 	RIFTLINE_LONG=1 $(gotest) -p 1 -count=1 -parallel 10 -timeout 90m ./scripts/e2e
 	scripts/fuzz.sh 30s
 

@@ -55,7 +55,8 @@ quietly() {
 # base prints the base image: an empty root and a user who is nobody. ko takes one from a registry only, so it is
 # pushed to one in memory, on a free port.
 base() {
-  tar -cf "$work/empty.tar" -T /dev/null
+  # The end of an archive with nothing before it; what tar itself writes depends on whose tar it is.
+  head -c 1024 /dev/zero >"$work/empty.tar"
   quietly "$crane" append --oci-empty-base -f "$work/empty.tar" -t "127.0.0.1:$port/base:empty" >"$work/pushed"
   quietly "$crane" mutate --user 65532:65532 --set-platform linux/amd64 "127.0.0.1:$port/base:empty"
 }

@@ -55,7 +55,11 @@ slug() {
   local plain sum
   plain=$(tr '[:upper:]' '[:lower:]' <<<"$name" | sed -E 's/[^a-z0-9]+/-/g; s/^-//; s/-$//')
   plain=${plain:0:23}
-  sum=$(printf %s "$name" | sha256sum)
+  if command -v sha256sum >/dev/null; then
+    sum=$(printf %s "$name" | sha256sum)
+  else
+    sum=$(printf %s "$name" | shasum -a 256)
+  fi
   plain=${plain%-}-${sum:0:6}
   echo "${plain#-}"
 }

@@ -189,6 +189,7 @@ func logDrain(ctx context.Context, s drain.Summary) {
 		slog.String("connector", s.Connector), slog.String("outcome", string(s.Outcome)),
 		slog.Int("task", s.Task), slog.Int("tasks", s.Tasks), slog.Int("partitions", len(s.Partitions)),
 		slog.Int64("records", s.Records), slog.Int64("objects", s.Objects), slog.Int64("bytes", s.Bytes),
+		slog.Int64("skipped", s.Skipped), slog.Int64("dead_letters", s.DeadLetters), slog.Int64("lost", s.Lost),
 		slog.Int64("left", s.Left), slog.Int64("duration_ms", s.DurationMS),
 	}
 	if s.Error != "" {

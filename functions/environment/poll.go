@@ -163,12 +163,12 @@ func logSummary(ctx context.Context, s poll.Summary) {
 }
 
 // Ready dials the brokers of CONNECT_BOOTSTRAP_SERVERS, one of which must take a connection, and reads from the state
-// bucket.
+// bucket, where polls keep their source offset objects: a poller may have no right on the rest of it.
 func (e *Environment) Ready(ctx context.Context) error {
 	b, err := e.State(ctx)
 	if err == nil {
 		// The name is never written, so its proven absence is the good answer.
-		if _, err = b.Stat(ctx, "ready"); errors.Is(err, bucket.ErrAbsent) {
+		if _, err = b.Stat(ctx, "poll/ready"); errors.Is(err, bucket.ErrAbsent) {
 			err = nil
 		}
 	}

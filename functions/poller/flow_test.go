@@ -290,6 +290,16 @@ func TestReady(t *testing.T) {
 	if got := ready(w.service("CONNECT_BOOTSTRAP_SERVERS=127.0.0.1:1")); got != http.StatusServiceUnavailable {
 		t.Errorf("no broker: %d", got)
 	}
+	// A poller has rights on connector files and on its own part of the state bucket only.
+	w.gcs.Intercept(func(r gcs.Request) gcs.Fault {
+		if strings.HasPrefix(r.Name, "riftline/poll/") {
+			return gcs.Fault{}
+		}
+		return gcs.Fault{Before: 403}
+	})
+	if got := ready(w.service()); got != http.StatusOK {
+		t.Errorf("with the rights of the poller alone: %d", got)
+	}
 	w.gcs.Intercept(func(gcs.Request) gcs.Fault { return gcs.Fault{Before: 403} })
 	if got := ready(w.service()); got != http.StatusServiceUnavailable {
 		t.Errorf("no bucket: %d", got)

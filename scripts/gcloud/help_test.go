@@ -27,7 +27,7 @@ type line struct {
 
 var (
 	continued = regexp.MustCompile(`\\\n\s*`)
-	heredoc   = regexp.MustCompile(`(?ms)(<<(END)$).*?^END$`)
+	heredoc   = regexp.MustCompile(`<<'?([A-Z]+)'?$`)
 	comment   = regexp.MustCompile(`(?m)(^|\s)#\s.*$`)
 	quoted    = regexp.MustCompile(`"[^"\n]*"`)
 	invoked   = regexp.MustCompile(`(?m)(?:^|[\s(])(gcloud|terraform) ([^|;)\n]*)`)
@@ -38,7 +38,7 @@ var (
 // commands finds the commands in text that a shell would read. What stands in a comment, in a sentence in quotation marks
 // or in a file that is written begins none.
 func commands(where, text string) []line {
-	text = comment.ReplaceAllString(heredoc.ReplaceAllString(continued.ReplaceAllString(text, " "), "$1"), "")
+	text = comment.ReplaceAllString(withoutFiles(continued.ReplaceAllString(text, " ")), "")
 	text = quoted.ReplaceAllStringFunc(text, func(s string) string {
 		if strings.Contains(s, " ") && !strings.HasPrefix(s, `"--`) {
 			return `""`
@@ -73,27 +73,52 @@ func commands(where, text string) []line {
 	return found
 }
 
+// withoutFiles leaves out the text of here-documents.
+func withoutFiles(text string) string {
+	var kept []string
+	until := ""
+	for l := range strings.Lines(text) {
+		switch {
+		case until != "":
+			if strings.TrimSpace(l) == until {
+				until = ""
+			}
+			continue
+		case heredoc.MatchString(strings.TrimSpace(l)):
+			until = heredoc.FindStringSubmatch(strings.TrimSpace(l))[1]
+		}
+		kept = append(kept, l)
+	}
+	return strings.Join(kept, "")
+}
+
 var shellBlock = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
 
-// all are the lines of the README and of the scripts.
+// all are the lines of the READMEs, the playbooks and the scripts.
 func all(t *testing.T) []line {
 	t.Helper()
 	var found []line
-	readme, err := os.ReadFile("../../README.md")
+	pages, err := filepath.Glob("../../infra/playbooks/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, block := range shellBlock.FindAllSubmatch(readme, -1) {
-		found = append(found, commands("README.md", string(block[1]))...)
+	for _, name := range append([]string{"../../README.md", "../../infra/README.md"}, pages...) {
+		page, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range shellBlock.FindAllSubmatch(page, -1) {
+			found = append(found, commands(filepath.Base(name), string(block[1]))...)
+		}
 	}
-	if n := len(found); n < 15 {
-		t.Fatalf("only %d lines found in the README", n)
+	inReadme := len(found)
+	if inReadme < 15 {
+		t.Fatalf("only %d lines found in the pages", inReadme)
 	}
 	scripts, err := filepath.Glob("../*.sh")
 	if err != nil {
 		t.Fatal(err)
 	}
-	inReadme := len(found)
 	for _, name := range scripts {
 		text, err := os.ReadFile(name)
 		if err != nil {
@@ -255,9 +280,19 @@ func wrongTerraform(l line) string {
 	if len(path) == 0 {
 		return "it names no command"
 	}
-	said, err := helpOf(append(append([]string{"terraform"}, path...), "-help")...)
-	if err != nil || !strings.Contains(said, "Usage: terraform [global options] "+strings.Join(path, " ")) {
-		return "there is no such command: " + strings.TrimSpace(said)
+	// What stands behind the command may look like one: "terraform apply plan".
+	var said string
+	for ; ; path = path[:len(path)-1] {
+		if len(path) == 0 {
+			return "there is no such command"
+		}
+		said, err = helpOf(append(append([]string{"terraform"}, path...), "-help")...)
+		if err == nil && strings.Contains(said, "Usage: terraform [global options] "+strings.Join(path, " ")) {
+			break
+		}
+	}
+	if strings.Contains(said, "<subcommand>") {
+		return "it names a group, not a command"
 	}
 	for _, more := range accepted[path[0]] {
 		text, err := helpOf("terraform", more, "-help")
@@ -317,6 +352,8 @@ func TestWrongLinesAreFound(t *testing.T) {
 		"gcloud secrets versions add x":                        "wants --data-file",
 		"gcloud artifacts repositories create x":               "wants --repository-format",
 		"terraform -chdir=infra aply":                          "no such command",
+		"terraform state lst":                                  "a group",
+		"terraform apply plan":                                 "",
 		"terraform -chdir=infra apply -auto-aprove":            "has no -auto-aprove",
 		"terraform -chdir=infra apply -auto-approve -target=x": "",
 		"gcloud scheduler jobs run x --location=y":             "",

@@ -7,15 +7,18 @@ package gcloud
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/riftline/riftline/scripts/internal/fakes"
+	"github.com/riftline/riftline/scripts/internal/require"
 )
 
 // result is what a script did.
@@ -158,6 +161,61 @@ func TestTrigger(t *testing.T) {
 			}
 			r.want(t, 0, tt.calls...)
 			r.wantShown(t)
+		})
+	}
+}
+
+// trigger.sh makes of a name what Terraform makes of it.
+func TestSlugsAreTerraforms(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("terraform"); err != nil {
+		require.Skip(t, "terraform", err.Error())
+	}
+	infra, err := os.ReadFile("../../infra/connectors.tf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	formulas := regexp.MustCompile(`(?m)^ +(plain|slug) += \{ for f, name in local\.names .*$`).FindAllString(string(infra), -1)
+	if len(formulas) != 2 {
+		t.Fatalf("infra/connectors.tf has these formulas: %q", formulas)
+	}
+	names := []string{
+		"challenger", "gcs-sink", "7", "a--b", "Ladder.of_KR", "-begins", "ends-", "_", "..a..", "a_b", "UPPER",
+		"a-name-of-thirty-characters-00", "a-name-of-thirty-one-character1", "a-name-of-many-characters.and-more-than-fit-into-it-at-all",
+		"a-name-cut-at-a-dash-00-and-more-of-it",
+	}
+	quoted, err := json.Marshal(names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	module := "locals {\n  names = { for n in " + string(quoted) + " : n => n }\n" + strings.Join(formulas, "\n") + "\n}\n"
+	if err := os.WriteFile(filepath.Join(dir, "main.tf"), []byte(module), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "terraform", "console")
+	cmd.Dir, cmd.Stdin, cmd.Env = dir, strings.NewReader("jsonencode(local.slug)\n"), append(os.Environ(), "CHECKPOINT_DISABLE=1")
+	var warnings bytes.Buffer
+	cmd.Stderr = &warnings
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("terraform console: %v\n%s", err, warnings.String())
+	}
+	var text string
+	slugs := map[string]string{}
+	if err := errors.Join(json.Unmarshal(out, &text), json.Unmarshal([]byte(text), &slugs)); err != nil || len(slugs) != len(names) {
+		t.Fatalf("terraform console: %v\n%s", err, out)
+	}
+	for name, slug := range slugs {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if strings.HasPrefix(name, "-") {
+				// It could not be told from an option.
+				script(t, connected(t), nil, "", "trigger.sh", "poll", name, "--project", "p", "--region", "us-east1").want(t, 2)
+				return
+			}
+			script(t, connected(t), nil, "", "trigger.sh", "poll", name, "--project", "p", "--region", "us-east1").want(t, 0,
+				[]string{"gcloud", "scheduler", "jobs", "run", "riftline-poll-" + slug, "--project=p", "--location=us-east1"})
 		})
 	}
 }

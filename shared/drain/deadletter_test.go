@@ -77,7 +77,7 @@ func TestDeadLetters(t *testing.T) {
 	w.produce(0, 0, 1)
 	w.send(&kgo.Record{Topic: topicName, Key: []byte("long"), Value: append(value(1, 0, "pad"), 0)})
 	sum := w.drain(Drained)
-	if sum.Records != 3 || sum.Partitions[0].Skipped != 4 || sum.Partitions[0].DeadLetters != 4 || w.lag(0) != 0 {
+	if sum.Records != 3 || sum.Partitions[0].Skipped != 4 || sum.Partitions[0].DeadLetters != 4 || sum.Skipped != 4 || sum.DeadLetters != 4 || w.lag(0) != 0 {
 		t.Fatalf("lag %d, %+v", w.lag(0), sum)
 	}
 	w.wantNames(object(0, 0))

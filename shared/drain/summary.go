@@ -16,6 +16,10 @@ type Summary struct {
 	Records int64 `json:"records"`
 	Objects int64 `json:"objects"`
 	Bytes   int64 `json:"bytes"`
+	// Skipped, DeadLetters and Lost are the sums of the partitions'.
+	Skipped     int64 `json:"skipped,omitempty"`
+	DeadLetters int64 `json:"dead_letters,omitempty"`
+	Lost        int64 `json:"lost,omitempty"`
 	// Left is how many offsets up to the log end seen at the start are left to the next drain.
 	Left int64 `json:"left"`
 	// Duration is how long the drain took; DurationMS the same in milliseconds.
@@ -104,6 +108,9 @@ func (s *Summary) total() {
 		s.Records += p.Records
 		s.Objects += p.Objects
 		s.Bytes += p.Bytes
+		s.Skipped += p.Skipped
+		s.DeadLetters += p.DeadLetters
+		s.Lost += p.Lost
 		s.Left += p.Lag
 		if severity(p.Outcome) > severity(s.Outcome) {
 			s.Outcome = p.Outcome
