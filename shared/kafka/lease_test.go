@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/riftline/riftline/shared/connector"
+	"github.com/riftline/riftline/shared/secret"
 )
 
 // Whoever asks whether transactions are allowed ends nobody's, neither one that is open nor the next one.
@@ -324,5 +326,57 @@ func TestSendWhenTheTimeIsOver(t *testing.T) {
 	since(t, p, topic, []int64{0}, "i", "")
 	if got := fmt.Sprint(visible(t, k, topic.Name)); got != "[]" {
 		t.Error(got)
+	}
+}
+
+// A user who may write to a topic and has no transactional id, judged by Kafka's own authorizer: RIFTLINE_KAFKA_SECURE
+// names the file that "scripts/kafka.sh start --secure" leaves, DIR/env.
+func TestRightsWithoutTransactions(t *testing.T) {
+	path := os.Getenv("RIFTLINE_KAFKA_SECURE")
+	if path == "" {
+		t.Skip("RIFTLINE_KAFKA_SECURE (the env file of a secured broker) is not set")
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		env[key] = value
+	}
+	all := connector.Kafka{Brokers: []string{env["BOOTSTRAP"]}}
+	limited := connector.Kafka{Brokers: []string{env["SASL_PLAINTEXT"]}, Protocol: "SASL_PLAINTEXT",
+		SASL: connector.SASL{Mechanism: "PLAIN", User: env["LIMITED_USER"], Password: secret.New(env["LIMITED_PASSWORD"])}}
+	topic := makeTopic(t, all, 1, nil)
+	p := producer(t, limited, name(t, "source"))
+	if err := p.Transactions(limit(t)); !errors.Is(err, ErrTransactionsRefused) {
+		t.Fatal(err)
+	}
+	if _, err := p.Lease(limit(t), topic); !errors.Is(err, ErrIdempotenceRefused) {
+		t.Fatal(err)
+	}
+	rights := kadm.NewACLs().Allow("User:"+env["LIMITED_USER"]).AllowHosts("*").Topics(topic.Name).ResourcePatternType(kadm.ACLPatternLiteral).
+		Operations(kadm.OpRead, kadm.OpWrite, kadm.OpDescribe)
+	if _, err := admin(t, all).CreateACLs(limit(t), rights); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = admin(t, all).DeleteACLs(context.WithoutCancel(t.Context()), rights) }()
+	for ctx := limit(t); ; { // an authorizer learns of a right a moment later
+		if _, err = p.Lease(ctx, topic); err == nil || !errors.Is(err, ErrIdempotenceRefused) && !errors.Is(err, ErrAuthorization) {
+			break
+		}
+		if pause(ctx, 50*time.Millisecond) != nil {
+			break
+		}
+	}
+	lease(t, p, topic, 0)
+	send(t, p, topic, "i", "a", "b")
+	since(t, p, topic, []int64{0}, "i", "", "a", "b")
+	if err := p.Transactions(limit(t)); !errors.Is(err, ErrTransactionsRefused) {
+		t.Fatal(err)
+	}
+	if _, _, err := p.Marker(limit(t), topic.Name); !errors.Is(err, ErrAuthorization) {
+		t.Fatal(err)
 	}
 }

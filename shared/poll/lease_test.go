@@ -561,3 +561,25 @@ func TestLeaseAfterACommandThatDidNotEnd(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 }
+
+// A process stands still with its clock, as a machine that is suspended does: the time tells it nothing, the object does.
+func TestLeaseOfARunWhoseClockStoodStill(t *testing.T) {
+	w := newWorld(t).refused()
+	w.serve("a=A b=A")
+	w.undisturbed(t, Published)
+	w.serve("a=B b=A")
+	then := w.now
+	s, _, err := w.run("slow", func(p point) error {
+		if p.call == "stat" && !p.after {
+			w.pass(10 * time.Minute)
+			w.undisturbed(t, Published)
+		}
+		return nil
+	}, func(_ *connector.Source, d *Deps) { d.Now = func() time.Time { return then } })
+	if err != nil || s.Outcome != AnotherRun || s.Published != 0 {
+		t.Errorf("%+v: %v", s, err)
+	}
+	if wrong := w.check(); wrong != "" {
+		t.Error(wrong)
+	}
+}
