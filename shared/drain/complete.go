@@ -259,7 +259,7 @@ func (r *recreation) finish(ctx context.Context, o *owed) error {
 	}
 	r.ready = append(r.ready, o.file)
 	r.held += int64(len(o.file.data))
-	if len(r.ready) >= planObjects || r.held >= r.p.sink.MemoryMax {
+	if len(r.ready) >= planObjects || r.held >= r.p.account.part() {
 		return r.create(ctx)
 	}
 	return nil

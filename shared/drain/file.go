@@ -64,7 +64,7 @@ func (p *partition) newFile(ctx context.Context, plan, name string, first int64,
 	f := &file{
 		p: p, plan: plan,
 		planned: PlannedObject{Name: name, First: first, Last: first, SchemaID: t.id},
-		limit:   max(int(min(int64(p.sink.PartSize), p.sink.MemoryMax/streams)), minStream),
+		limit:   max(int(min(int64(p.sink.PartSize), p.account.part()/streams)), minStream),
 	}
 	f.avro = t.files.NewWriter(f, avrofile.SyncOf(p.topic.Name, p.number, first))
 	f.begin = func() *bucket.Writer {
