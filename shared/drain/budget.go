@@ -39,12 +39,15 @@ func newBudget(limit int64, partitions int) *budget {
 	return &budget{limit: limit, inFlight: n, left: partitions}
 }
 
-// part is an equal part of the limit.
-func (b *budget) part() int64 {
+// active is how many partitions may be drained now: one at least.
+func (b *budget) active() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return max(b.limit/int64(max(min(b.left, b.inFlight), 1)), 1)
+	return max(min(b.left, b.inFlight), 1)
 }
+
+// part is an equal part of the limit.
+func (b *budget) part() int64 { return max(b.limit/int64(b.active()), 1) }
 
 // done says that a partition holds nothing any more.
 func (b *budget) done() {
