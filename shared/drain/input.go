@@ -22,10 +22,14 @@ type input struct {
 	decided []Range
 	// first is where the next batch begins.
 	first int64
-	// pending are records that were fetched and not looked at yet.
-	pending []*kgo.Record
-	// offset is the offset after everything that was fetched, markers and compacted offsets included.
+	// batch is what record is read from, if waits is set: it was not looked at yet.
+	batch  *kafka.Batch
+	record kgo.Record
+	waits  bool
+	// offset is the offset after everything that was looked at, markers and compacted offsets included.
 	offset int64
+	// now is when the batch was taken: one time for all of its records, as Connect has it.
+	now int64
 }
 
 func (p *partition) open(from int64) *input {
@@ -38,47 +42,64 @@ func (p *partition) open(from int64) *input {
 // seek begins to read at an offset.
 func (in *input) seek(from int64) {
 	in.reader = in.p.deps.Consumer.Read(in.p.topic, in.p.number, from, in.bounds.StableEnd)
-	in.pending, in.offset = nil, from
+	in.batch, in.waits, in.offset = nil, false, from
 }
 
 func (in *input) close() { in.reader.Close() }
 
-// behind is the offset after everything that fetch has handed out: records that wait in pending are not behind.
+// behind is the offset after everything that was looked at: a record that waits is not behind.
 func (in *input) behind() int64 {
-	if len(in.pending) > 0 {
-		return in.pending[0].Offset
+	if in.waits {
+		return in.record.Offset
 	}
 	return in.offset
 }
 
-// fetch returns records that were not looked at yet. io.EOF at the end seen at the start; the cause of the soft context
-// when that ended first.
-func (in *input) fetch(ctx context.Context) ([]*kgo.Record, error) {
-	for {
-		if err := in.ending(ctx); err != nil {
+// peek returns the next record, the same one until advance is called. What it refers to is valid until then. io.EOF at
+// the end seen at the start; the cause of the soft context when that ended first.
+func (in *input) peek(ctx context.Context) (*kgo.Record, error) {
+	for !in.waits {
+		if in.batch == nil {
+			if err := in.fetch(ctx); err != nil {
+				return nil, err
+			}
+		}
+		var err error
+		if in.waits, err = in.batch.Next(&in.record); err != nil {
 			return nil, err
 		}
-		if len(in.pending) > 0 {
-			records := in.pending
-			in.pending = nil
-			return records, nil
+		if !in.waits {
+			in.offset = max(in.offset, in.batch.End())
+			in.batch.Release()
+			in.batch = nil
 		}
-		records, next, err := in.reader.Next(in.soft)
-		in.offset = max(in.offset, next)
+	}
+	return &in.record, nil
+}
+
+// advance goes on to the next record.
+func (in *input) advance() { in.waits, in.offset = false, in.record.Offset+1 }
+
+// fetch takes the next batch.
+func (in *input) fetch(ctx context.Context) error {
+	for {
+		if err := in.ending(ctx); err != nil {
+			return err
+		}
+		b, err := in.reader.NextBatch(in.soft)
 		switch {
 		case err == nil:
-			if len(records) > 0 {
-				return records, nil
-			}
+			in.batch, in.now = b, in.p.deps.Now().UnixMilli()
+			return nil
 		case errors.Is(err, kafka.ErrOutOfRange):
 			if err := in.skipRemoved(ctx, err); err != nil {
-				return nil, err
+				return err
 			}
 		default:
 			if ended := in.ending(ctx); ended != nil {
-				return nil, ended
+				return ended
 			}
-			return nil, err
+			return err
 		}
 	}
 }

@@ -39,6 +39,8 @@ type partition struct {
 	projections map[[2]int]*avrofile.Projection
 
 	extent
+	// account is the partition's part of riftline.memory.max.bytes.
+	account *account
 	// committed is the group's offset as far as it is known, -1 for none.
 	committed int64
 
