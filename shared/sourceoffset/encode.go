@@ -186,19 +186,6 @@ func appendIntent(dst []byte, i *Intent, kind Kind) []byte {
 	return append(dst, '}')
 }
 
-func appendLease(dst []byte, l *Lease) []byte {
-	dst = append(dst, `,"lease":{"records":`...)
-	dst = strconv.AppendInt(dst, l.Records, 10)
-	dst = append(dst, `,"watermarks":[`...)
-	for n, at := range l.Watermarks {
-		if n > 0 {
-			dst = append(dst, ',')
-		}
-		dst = strconv.AppendInt(dst, at, 10)
-	}
-	return append(dst, `]}`...)
-}
-
 func appendChanges(dst []byte, changes map[string]*Fingerprint) []byte {
 	dst = append(dst, '{')
 	for n, key := range sortedKeys(changes) {
