@@ -32,6 +32,8 @@
 //  7. Read on and assign the records to files, by encoded partition and schema. A flush closes all open files of the
 //     partition, so a flush point cuts the log: by the sink's rotation, or because the files hold more than the memory
 //     or a plan can take. A plan holds whole flushes only. Large files stream into uploads that are not finished.
+//     With schema.compatibility a record may belong to a file of another schema than its own: it is projected there by
+//     Avro's schema resolution, and the plan says which schemas an object's records were projected from.
 //  8. Write the head with the plan, on condition of its generation. Lost: another run is ahead; drop everything and
 //     begin again.
 //  9. Create the objects, in any order; then send what the plan leaves out to the dead-letter topic, if one is named.
