@@ -107,6 +107,7 @@ var wrongOnes = []wrong{
 	{"a setting of riftline's", one(source("")), `worker_settings = { RIFTLINE_STATE = "gs://a/b" }`, []string{"worker_settings are named CONNECT_"}, true, false},
 	{"another class by override", one(source("")), `overrides = { x = { "connector.class" = "GcsSink" } }`, []string{"overrides cannot change name and connector.class"}, true, false},
 	{"silent logs", one(source("")), `log_level = "error"`, []string{"log_level is debug or info"}, true, false},
+	{"a channel's name", one(source("")), `alerts = { notification_channels = ["me@example.com"] }`, []string{"alerts.notification_channels are named projects/"}, true, false},
 	{"a label", one(source("")), `labels = { Team = "Data" }`, []string{"labels have lower-case letters"}, true, false},
 }
 
