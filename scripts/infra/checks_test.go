@@ -36,7 +36,7 @@ var scenarios = sync.OnceValue(func() []string {
 })
 
 func checks() []check {
-	all := append(changeChecks(), alertChecks()...)
+	all := slices.Concat(changeChecks(), alertChecks(), kafkaChecks())
 	for _, file := range scenarios() {
 		all = append(all, check{"terraform test " + file, []string{file}, passes(file)})
 	}

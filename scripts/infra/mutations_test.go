@@ -38,6 +38,7 @@ const (
 	arriving   = "tasks, images and settings arrive"
 	watching   = "alerts can fire and say what to do"
 	waiting    = "alerts wait as long as schedules are apart"
+	ruling     = "rules of managed_kafka"
 	adding     = "a new file adds what it needs and changes nothing else"
 )
 
@@ -124,6 +125,11 @@ var mutations = []mutation{
 	{"modules/alerts/main.tf", "floor(var.topic_retention_seconds / 120) * 60", "var.topic_retention_seconds", waiting, ""},
 	{"modules/alerts/main.tf", "c.period_seconds * var.after_runs", "c.period_seconds", waiting, ""},
 	{"modules/alerts/main.tf", "AND metric.labels.connector=\\\"${each.key}\\\"\"\n      duration = \"${each.value}s\"\n      aggregations {\n        alignment_period     = \"300s\"\n        per_series_aligner   = \"ALIGN_COUNT\"\n        cross_series_reducer = \"REDUCE_SUM\"\n        group_by_fields      = [\"metric.label.connector\", \"metric.label.task\"]", "\"\n      duration = \"${each.value}s\"\n      aggregations {\n        alignment_period     = \"300s\"\n        per_series_aligner   = \"ALIGN_COUNT\"\n        cross_series_reducer = \"REDUCE_SUM\"\n        group_by_fields      = [\"metric.label.connector\", \"metric.label.task\"]", watching, "user_files"},
+	{"modules/kafka/main.tf", "[\"READ\", \"DESCRIBE\", \"DESCRIBE_CONFIGS\"]", "[\"READ\", \"WRITE\", \"DESCRIBE\", \"DESCRIBE_CONFIGS\"]", ruling, ""},
+	{"modules/kafka/main.tf", "consumerGroup/connect-${name}", "consumerGroupPrefixed/connect-", ruling, ""},
+	{"modules/kafka/main.tf", "transactionalIdPrefixed/riftline-\"", "allTransactionalIds\"", ruling, ""},
+	{"connectors.tf", "    local.missing_topics,\n", "", "wrong: a topic that nobody named", ""},
+	{"kafka.tf", "\"SASL_SSL\"", "\"PLAINTEXT\"", "managed_kafka is reached by identity and kept", ""},
 	{"main.tf", "notification_channels   = var.alerts.notification_channels", "notification_channels   = []", waiting, ""},
 	{"modules/storage/main.tf", "for_each = var.connector_files\n", "for_each = { for name, text in var.connector_files : name => text if name != \"other\" }\n", adding, ""},
 }
