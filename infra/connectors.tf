@@ -80,7 +80,7 @@ locals {
   references = { for f, s in local.effective : f => distinct(flatten([for k, v in s : regexall("\\$\\{gcpsecret:([^}]*)\\}", v)])) }
   # Providers that a container of Cloud Run has nothing for.
   local_references = { for f, s in local.effective : f => distinct([for k, v in s : k if can(regex("\\$\\{(env|file|dir):[^}]*\\}", v))]) }
-  worker_values    = merge(var.worker_settings, { for name, secret in var.worker_secrets : name => "$${gcpsecret:${secret}}" })
+  worker_values    = merge(local.kafka_settings, var.worker_settings, { for name, secret in var.worker_secrets : name => "$${gcpsecret:${secret}}" })
   worker_refs      = distinct(flatten([for v in values(local.worker_values) : regexall("\\$\\{gcpsecret:([^}]*)\\}", v)]))
   good_reference   = "^([A-Za-z0-9_-]{1,255}|projects/[^/]+(/locations/[^/]+)?/secrets/[A-Za-z0-9_-]{1,255}(/versions/[A-Za-z0-9_-]+)?)$"
   bare_reference   = "^[A-Za-z0-9_-]{1,255}$"
@@ -118,6 +118,7 @@ locals {
     [for r in local.worker_refs : can(regex(local.good_reference, r)) ? "" : "worker_settings: $${gcpsecret:${substr(r, 0, 80)}} names no secret: write $${gcpsecret:NAME} or $${gcpsecret:projects/PROJECT/secrets/NAME}"],
     [for name in local.inline_worker : "worker_settings: ${name} holds a credential in clear text, which would stand in Terraform's state. Put it into Secret Manager and its name into worker_secrets"],
     [for name, v in var.worker_settings : can(regex("\\$\\{(env|file|dir):[^}]*\\}", v)) ? "worker_settings: ${name} has a reference to a variable or a file, and a container has neither: write $${gcpsecret:NAME}" : ""],
+    local.missing_topics,
     [length(local.files) > 0 ? "" : "there is no *.json in ${local.connectors_dir}"],
     [length(local.files) == 0 || contains(keys(local.worker_values), "CONNECT_BOOTSTRAP_SERVERS") ? "" : "worker_settings: CONNECT_BOOTSTRAP_SERVERS is missing: it names the brokers"],
   ))

@@ -330,3 +330,46 @@ variable "alerts" {
     error_message = "alerts.playbooks_url is a URL without a slash at its end."
   }
 }
+
+# Kafka
+
+variable "managed_kafka" {
+  description = "Google's Managed Service for Apache Kafka. Null is a broker of one's own, which CONNECT_BOOTSTRAP_SERVERS names. A cluster is always on: the smallest costs some 140 USD a month."
+  type = object({
+    cluster    = string
+    create     = optional(bool, true)
+    subnet     = string
+    vcpus      = optional(number, 3)
+    memory_gib = optional(number, 3)
+    topics = map(object({
+      partitions = optional(number, 1)
+      configs    = optional(map(string), {})
+    }))
+  })
+  default = null
+
+  validation {
+    condition     = var.managed_kafka == null ? true : can(regex("^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$", var.managed_kafka.cluster)) && can(regex("^projects/[^/]+/regions/[^/]+/subnetworks/[^/]+$", var.managed_kafka.subnet))
+    error_message = "managed_kafka: cluster is an id of a-z 0-9 -, subnet is projects/PROJECT/regions/REGION/subnetworks/NAME."
+  }
+
+  validation {
+    condition     = var.managed_kafka == null ? true : var.managed_kafka.vcpus >= 3 && var.managed_kafka.memory_gib >= var.managed_kafka.vcpus && var.managed_kafka.memory_gib <= 8 * var.managed_kafka.vcpus
+    error_message = "managed_kafka: a cluster has 3 vCPUs at least, and 1 to 8 GiB of memory for each."
+  }
+
+  validation {
+    condition     = var.managed_kafka == null ? true : alltrue([for name, t in var.managed_kafka.topics : can(regex("^[A-Za-z0-9._-]{1,249}$", name)) && t.partitions >= 1])
+    error_message = "managed_kafka.topics have names of A-Z a-z 0-9 . _ - and one partition at least."
+  }
+
+  validation {
+    condition     = var.managed_kafka == null || var.vpc != null
+    error_message = "managed_kafka has private addresses only: vpc has to say by which network it is reached."
+  }
+
+  validation {
+    condition     = var.managed_kafka == null || !anytrue([for name in concat(keys(var.worker_settings), keys(var.worker_secrets)) : can(regex("^CONNECT_(BOOTSTRAP_SERVERS|SECURITY_PROTOCOL|SASL_.*)$", name))])
+    error_message = "managed_kafka says how the brokers are reached: leave CONNECT_BOOTSTRAP_SERVERS, CONNECT_SECURITY_PROTOCOL and CONNECT_SASL_* out."
+  }
+}

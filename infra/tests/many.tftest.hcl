@@ -26,6 +26,12 @@ variables {
     challenger = { "http.client.read.timeout.millis" = "5000" }
   }
 
+  alerts = {
+    notification_channels = ["projects/my-project/notificationChannels/1"]
+    undrained_hours       = 48
+    topic_retention_hours = 24
+  }
+
   archive_buckets = {
     riftline-archive = { location = "EU", storage_class = "NEARLINE", soft_delete_days = 30 }
     existing-archive = { create = false }

@@ -36,7 +36,7 @@ var scenarios = sync.OnceValue(func() []string {
 })
 
 func checks() []check {
-	all := changeChecks()
+	all := slices.Concat(changeChecks(), alertChecks(), kafkaChecks())
 	for _, file := range scenarios() {
 		all = append(all, check{"terraform test " + file, []string{file}, passes(file)})
 	}
@@ -176,6 +176,9 @@ func differences(got, want []string) []string {
 // What one more source, with a secret of its own, and one more sink add.
 var ofTwoMore = []string{
 	`google_secret_manager_secret.reference["riot-match-key"]`,
+	`module.alerts[0].google_monitoring_alert_policy.no_success["matches"]`,
+	`module.alerts[0].google_monitoring_alert_policy.no_success["other"]`,
+	`module.alerts[0].google_monitoring_alert_policy.undrained["other"]`,
 	`module.poller.google_cloud_scheduler_job.poll["matches"]`,
 	`module.poller.google_secret_manager_secret_iam_member.bare["riot-match-key"]`,
 	`module.sink["other"].google_cloud_run_v2_job.sink`,
@@ -220,8 +223,11 @@ func changeChecks() []check {
 			return out
 		}},
 		{"a second plan has nothing to do", []string{"change"}, planned("change", "nothing_left_to_do", nil)},
-		{"a paused connector has its schedule paused and nothing else changed", []string{"paused"}, func(r runs) []string {
+		{"a paused connector has its schedule paused and its silence watched by nobody, and nothing else changed", []string{"paused"}, func(r runs) []string {
 			out := planned("paused", "paused", each("update", []string{
+				`module.alerts[0].google_monitoring_alert_policy.no_success["challenger"]`,
+				`module.alerts[0].google_monitoring_alert_policy.no_success["gcs-sink"]`,
+				`module.alerts[0].google_monitoring_alert_policy.undrained["gcs-sink"]`,
 				`module.poller.google_cloud_scheduler_job.poll["challenger"]`,
 				`module.sink["gcs-sink"].google_cloud_scheduler_job.drain`,
 				`module.storage.google_storage_bucket_object.connector["challenger"]`,

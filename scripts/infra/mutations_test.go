@@ -36,6 +36,9 @@ const (
 	naming     = "names and cron lines are those that Google Cloud takes"
 	settings   = "the environment has no credential and nothing unknown"
 	arriving   = "tasks, images and settings arrive"
+	watching   = "alerts can fire and say what to do"
+	waiting    = "alerts wait as long as schedules are apart"
+	ruling     = "rules of managed_kafka"
 	adding     = "a new file adds what it needs and changes nothing else"
 )
 
@@ -100,7 +103,7 @@ var mutations = []mutation{
 	{"connectors.tf", "m == 60 ? \"0 * * * *\"", "m == 60 ? \"*/60 * * * *\"", "terraform test many", ""},
 	{"connectors.tf", "\"0 */${m / 60} * * *\"", "\"* */${m / 60} * * *\"", "terraform test many", ""},
 	{"connectors.tf", "\"riftline.schedule.timezone\", \"\"", "\"riftline.timezone\", \"\"", "terraform test many", ""},
-	{"connectors.tf", "paused   = { for f, s in local.effective : f => lower(trimspace(lookup(s, \"riftline.paused\", \"false\"))) }", "paused   = { for f, s in local.effective : f => \"false\" }", "a paused connector has its schedule paused and nothing else changed", ""},
+	{"connectors.tf", "paused   = { for f, s in local.effective : f => lower(trimspace(lookup(s, \"riftline.paused\", \"false\"))) }", "paused   = { for f, s in local.effective : f => \"false\" }", "a paused connector has its schedule paused and its silence watched by nobody, and nothing else changed", ""},
 	{"connectors.tf", "if m * 60000 >= ms && m > 1", "if m > 1", "wrong: seven minutes", ""},
 	{"connectors.tf", "bucket     = local.own_key[f] ? null : local.bucket[f]", "bucket     = local.bucket[f]", "grants of many", ""},
 	{"credentials.tf", "t.shape == \"url\" && can(regex(\"://[^/?:,]*:[^/?,]+@\", t.value)),", "", "wrong: a password in the URL", ""},
@@ -116,6 +119,18 @@ var mutations = []mutation{
 	{"modules/sink/main.tf", "    RIFTLINE_CONNECTOR   = var.connector\n", "", settings, "user_files"},
 	{"modules/sink/main.tf", "labels   = var.labels\n\n  # It holds nothing", "\n  # It holds nothing", "everything that takes labels has them", "user_files"},
 	{"modules/sink/main.tf", "google_storage_managed_folder.state.name\n  role           = \"roles/storage.objectUser\"\n  member         = google_service_account.sink.member", "google_storage_managed_folder.state.name\n  role           = \"roles/storage.objectUser\"\n  member         = \"serviceAccount:me@example.com\"", "grants go to accounts of the plan", "user_files"},
+	{"modules/alerts/main.tf", "  enabled               = !var.connectors[each.key].paused\n", "", watching, "paused"},
+	{"modules/alerts/main.tf", "longest = 84600", "longest = 864000", watching, "many"},
+	{"modules/alerts/main.tf", "EXTRACT(jsonPayload.${label})", "EXTRACT(jsonPayload.${each.key})", watching, "user_files"},
+	{"modules/alerts/main.tf", "floor(var.topic_retention_seconds / 120) * 60", "var.topic_retention_seconds", waiting, ""},
+	{"modules/alerts/main.tf", "c.period_seconds * var.after_runs", "c.period_seconds", waiting, ""},
+	{"modules/alerts/main.tf", "AND metric.labels.connector=\\\"${each.key}\\\"\"\n      duration = \"${each.value}s\"\n      aggregations {\n        alignment_period     = \"300s\"\n        per_series_aligner   = \"ALIGN_COUNT\"\n        cross_series_reducer = \"REDUCE_SUM\"\n        group_by_fields      = [\"metric.label.connector\", \"metric.label.task\"]", "\"\n      duration = \"${each.value}s\"\n      aggregations {\n        alignment_period     = \"300s\"\n        per_series_aligner   = \"ALIGN_COUNT\"\n        cross_series_reducer = \"REDUCE_SUM\"\n        group_by_fields      = [\"metric.label.connector\", \"metric.label.task\"]", watching, "user_files"},
+	{"modules/kafka/main.tf", "[\"READ\", \"DESCRIBE\", \"DESCRIBE_CONFIGS\"]", "[\"READ\", \"WRITE\", \"DESCRIBE\", \"DESCRIBE_CONFIGS\"]", ruling, ""},
+	{"modules/kafka/main.tf", "consumerGroup/connect-${name}", "consumerGroupPrefixed/connect-", ruling, ""},
+	{"modules/kafka/main.tf", "transactionalIdPrefixed/riftline-\"", "allTransactionalIds\"", ruling, ""},
+	{"connectors.tf", "    local.missing_topics,\n", "", "wrong: a topic that nobody named", ""},
+	{"kafka.tf", "\"SASL_SSL\"", "\"PLAINTEXT\"", "managed_kafka is reached by identity and kept", ""},
+	{"main.tf", "notification_channels   = var.alerts.notification_channels", "notification_channels   = []", waiting, ""},
 	{"modules/storage/main.tf", "for_each = var.connector_files\n", "for_each = { for name, text in var.connector_files : name => text if name != \"other\" }\n", adding, ""},
 }
 

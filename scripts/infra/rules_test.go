@@ -38,6 +38,7 @@ var rules = []rule{
 	{"names and cron lines are those that Google Cloud takes", names},
 	{"the environment has no credential and nothing unknown", environment},
 	{"everything that takes labels has them", labels},
+	{"alerts can fire and say what to do", alerts},
 }
 
 func nobodyIsEverybody(p *plan) []string {

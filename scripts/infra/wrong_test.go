@@ -92,6 +92,8 @@ var wrongOnes = []wrong{
 		"worker_settings: CONNECT_CONSUMER_SSL_KEY_PASSWORD holds a credential", "worker_settings: CONNECT_SSL_KEYSTORE_KEY holds a credential",
 	}, false, false},
 
+	{"a topic that nobody named", one(source("")), `managed_kafka = { cluster = "c", subnet = "projects/p/regions/r/subnetworks/s", topics = { u = {} } }` + "\n  worker_settings = {}\n  vpc = { network = \"n\", subnetwork = \"s\" }", []string{"x.json: topic t is none of managed_kafka.topics"}, false, true},
+
 	// Variables.
 	{"a zone", one(source("")), `region = "europe-west1-b"`, []string{"region is a region such as europe-west1"}, true, false},
 	{"a project's name", one(source("")), `project_id = "My Project"`, []string{"project_id is a project's id"}, true, false},
@@ -107,6 +109,9 @@ var wrongOnes = []wrong{
 	{"a setting of riftline's", one(source("")), `worker_settings = { RIFTLINE_STATE = "gs://a/b" }`, []string{"worker_settings are named CONNECT_"}, true, false},
 	{"another class by override", one(source("")), `overrides = { x = { "connector.class" = "GcsSink" } }`, []string{"overrides cannot change name and connector.class"}, true, false},
 	{"silent logs", one(source("")), `log_level = "error"`, []string{"log_level is debug or info"}, true, false},
+	{"a channel's name", one(source("")), `alerts = { notification_channels = ["me@example.com"] }`, []string{"alerts.notification_channels are named projects/"}, true, false},
+	{"a cluster without a network", one(source("")), `managed_kafka = { cluster = "c", subnet = "projects/p/regions/r/subnetworks/s", topics = { t = {} } }`, []string{"vpc has to say by which network it is reached", "leave CONNECT_BOOTSTRAP_SERVERS"}, true, true},
+	{"a cluster too small", one(source("")), `managed_kafka = { cluster = "c", subnet = "projects/p/regions/r/subnetworks/s", vcpus = 1, topics = { t = {} } }`, []string{"a cluster has 3 vCPUs at least"}, true, true},
 	{"a label", one(source("")), `labels = { Team = "Data" }`, []string{"labels have lower-case letters"}, true, false},
 }
 
@@ -141,8 +146,10 @@ const defaults = `
 func testFile(connectors string, set ...string) string {
 	lines := strings.Split(defaults, "\n")
 	for _, one := range set {
-		name, _, _ := strings.Cut(one, " = ")
-		lines = slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(strings.TrimSpace(l), name+" ") })
+		for part := range strings.SplitSeq(one, "\n") {
+			name, _, _ := strings.Cut(strings.TrimSpace(part), " = ")
+			lines = slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(strings.TrimSpace(l), name+" ") })
+		}
 	}
 	slices.Sort(set)
 	return "mock_provider \"google\" {\n  source = \"./tests/mocks/plan\"\n}\n\nvariables {" + strings.Join(lines, "\n") +

@@ -44,9 +44,9 @@ locals {
 
   # Cloud Monitoring notices an absence of at most 23 hours and a half.
   longest = 84600
-  silence = { for name, c in var.connectors : name => min(local.longest, max(600, c.period_seconds * var.after_runs + c.run_seconds)) if !c.paused }
+  silence = { for name, c in var.connectors : name => min(local.longest, max(600, c.period_seconds * var.after_runs + c.run_seconds)) }
   # Half of what the topic keeps leaves the other half to do something about it.
-  undrained = { for name, c in var.connectors : name => min(local.longest, max(var.undrained_seconds, c.period_seconds * 2), floor(var.topic_retention_seconds / 120) * 60) if c.kind == "sink" && !c.paused }
+  undrained = { for name, c in var.connectors : name => min(local.longest, max(var.undrained_seconds, c.period_seconds * 2), floor(var.topic_retention_seconds / 120) * 60) if c.kind == "sink" }
 
   # What is noticed by counting: more than so many in so long.
   counted = {
@@ -108,6 +108,7 @@ resource "google_monitoring_alert_policy" "no_success" {
   display_name          = "${var.prefix}: no success of ${each.key}"
   combiner              = "OR"
   severity              = "CRITICAL"
+  enabled               = !var.connectors[each.key].paused
   notification_channels = var.notification_channels
   user_labels           = var.labels
 
@@ -138,6 +139,7 @@ resource "google_monitoring_alert_policy" "undrained" {
   display_name          = "${var.prefix}: ${each.key} falls behind"
   combiner              = "OR"
   severity              = "CRITICAL"
+  enabled               = !var.connectors[each.key].paused
   notification_channels = var.notification_channels
   user_labels           = var.labels
 

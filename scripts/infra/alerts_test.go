@@ -1,0 +1,118 @@
+package infra
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// alerts are policies that Cloud Monitoring takes: absences of whole minutes, up to 23 hours and a half, on metrics that
+// the plan has, for every connector that is not paused.
+func alerts(p *plan) []string {
+	var c complaints
+	metrics := map[string]bool{}
+	for _, r := range p.resources("google_logging_metric") {
+		metrics["logging.googleapis.com/user/"+r.text("name")] = true
+		list, _ := r.value("metric_descriptor.0.labels").([]any)
+		extractors, _ := r.value("label_extractors").(map[string]any)
+		if len(list) == 0 || len(list) != len(extractors) {
+			c.add(r, "has the labels %v and takes %v", list, extractors)
+		}
+		for label, from := range extractors {
+			if from != "EXTRACT(jsonPayload."+label+")" {
+				c.add(r, "label %s is %v", label, from)
+			}
+		}
+	}
+	quiet, behind := map[string]bool{}, map[string]bool{}
+	for _, r := range p.resources("google_monitoring_alert_policy") {
+		condition := "conditions.0.condition_threshold.0."
+		if r.value("conditions.0.condition_absent.0") != nil {
+			condition = "conditions.0.condition_absent.0."
+			if d := r.seconds(condition + "duration"); d < 300 || d > 84600 || d%60 != 0 {
+				c.add(r, "an absence of %d s is none that Cloud Monitoring takes", d)
+			}
+			map[string]map[string]bool{"no_success": quiet, "undrained": behind}[r.Name][fmt.Sprint(r.Index)] = r.text("enabled") == "true"
+			if !strings.Contains(r.text(condition+"filter"), fmt.Sprintf(`metric.labels.connector="%v"`, r.Index)) {
+				c.add(r, "looks at another connector: %s", r.text(condition+"filter"))
+			}
+		}
+		filter := r.text(condition + "filter")
+		if !strings.HasPrefix(filter, `metric.type="`) || !strings.Contains(filter, " AND resource.type=") {
+			c.add(r, "filter %q", filter)
+			continue
+		}
+		metric, _, _ := strings.Cut(strings.TrimPrefix(filter, `metric.type="`), `"`)
+		if !metrics[metric] && metric != "pubsub.googleapis.com/subscription/num_undelivered_messages" {
+			c.add(r, "reads %s, which nothing writes", metric)
+		}
+		if !strings.Contains(r.text("documentation.0.content"), "/playbooks/") {
+			c.add(r, "does not say what to do")
+		}
+	}
+	for _, r := range p.resources("google_cloud_scheduler_job") {
+		// A poll's schedule has the connector's name as its index; a drain's module has it.
+		name := fmt.Sprint(r.Index)
+		if r.Name == "drain" {
+			_, name, _ = strings.Cut(r.Address, `["`)
+			name, _, _ = strings.Cut(name, `"]`)
+		}
+		watched := r.text("paused") != "true"
+		if quiet[name] != watched || r.Name == "drain" && behind[name] != watched {
+			c.add(r, "paused: %s, watched: %v %v", r.text("paused"), quiet[name], behind[name])
+		}
+	}
+	for _, r := range p.resources("google_monitoring_dashboard") {
+		if !json.Valid([]byte(r.text("dashboard_json"))) {
+			c.add(r, "is no JSON")
+		}
+	}
+	return c
+}
+
+// silences are after how many seconds without a success an alert is due, by connector.
+func silences(p *plan, name string) map[string]int {
+	out := map[string]int{}
+	for _, r := range p.resources("google_monitoring_alert_policy") {
+		if r.Name == name {
+			out[fmt.Sprint(r.Index)] = r.seconds("conditions.0.condition_absent.0.duration")
+		}
+	}
+	return out
+}
+
+// alertChecks look at what the schedules of the many connectors became.
+func alertChecks() []check {
+	return []check{{"alerts wait as long as schedules are apart", []string{"many", "user_files"}, func(r runs) []string {
+		many, user := r.of("many", "plan"), r.of("user_files", "plan")
+		if many == nil || many.plan == nil || user == nil || user.plan == nil {
+			return []string{"nothing was planned"}
+		}
+		var out []string
+		for _, one := range []struct {
+			got  map[string]int
+			want map[string]int
+		}{
+			{silences(many.plan, "no_success"), map[string]int{
+				"challenger": 600, "grandmaster": 3*3600 + 60, "master": 3*21600 + 60, "nightly": 84600,
+				"gcs-sink": 3*3600 + 3600, "other": 3*900 + 3600, "own-key": 3*3600 + 3600,
+			}},
+			// Half of a day's retention comes before two days.
+			{silences(many.plan, "undrained"), map[string]int{"gcs-sink": 43200, "other": 43200, "own-key": 43200}},
+			{silences(user.plan, "undrained"), map[string]int{"gcs-sink": 21600}},
+		} {
+			if fmt.Sprint(one.got) != fmt.Sprint(one.want) {
+				out = append(out, fmt.Sprintf("%v, not %v", one.got, one.want))
+			}
+		}
+		var channels []string
+		for _, r := range many.plan.resources("google_monitoring_alert_policy") {
+			channels = append(channels, r.text("notification_channels.0"))
+		}
+		if slices.ContainsFunc(channels, func(c string) bool { return c != "projects/my-project/notificationChannels/1" }) {
+			out = append(out, fmt.Sprintf("told are %v", channels))
+		}
+		return out
+	}}}
+}
