@@ -45,7 +45,7 @@ func TestRoots(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer server.Close()
+	t.Cleanup(func() { _ = server.Close() })
 	own := write("own.pem", server.CA())
 	none := filepath.Join(folder, "none")
 	for name, tt := range map[string]struct {

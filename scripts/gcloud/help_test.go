@@ -92,7 +92,10 @@ func withoutFiles(text string) string {
 	return strings.Join(kept, "")
 }
 
-var shellBlock = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
+var (
+	shellBlock = regexp.MustCompile("(?ms)^ *```sh\n(.*?)^ *```$")
+	inline     = regexp.MustCompile("`((?:gcloud|terraform) [^`\n]+)`")
+)
 
 // all are the lines of the READMEs, the playbooks and the scripts.
 func all(t *testing.T) []line {
@@ -109,6 +112,9 @@ func all(t *testing.T) []line {
 		}
 		for _, block := range shellBlock.FindAllSubmatch(page, -1) {
 			found = append(found, commands(filepath.Base(name), string(block[1]))...)
+		}
+		for _, span := range inline.FindAllSubmatch(shellBlock.ReplaceAll(page, nil), -1) {
+			found = append(found, commands(filepath.Base(name), strings.ReplaceAll(string(span[1]), `\|`, "|"))...)
 		}
 	}
 	inReadme := len(found)

@@ -46,7 +46,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	// Others have to get at the unpacked images.
-	if err := os.Chmod(work, 0o755); err != nil { //nolint:gosec // a folder of test data
+	if err := os.Chmod(work, 0o755); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
