@@ -65,6 +65,8 @@ func (s settings) options(log *slog.Logger) ([]kgo.Opt, *progress, error) {
 		kgo.MetadataMinAge(250 * time.Millisecond),
 		kgo.WithLogger(adapter{log}),
 		kgo.SoftwareNameAndVersion("riftline", "1"),
+		// A client lives for one run: there is nothing to push, and asking the brokers what they want costs requests.
+		kgo.DisableClientMetrics(),
 	}
 	if s.ClientID != "" {
 		opts = append(opts, kgo.ClientID(s.ClientID))
