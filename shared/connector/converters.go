@@ -145,7 +145,7 @@ func (e *examination) inheritSASL(r *Registry, p properties, prefix string) {
 
 // readRegistryToken reads a bearer token.
 func (e *examination) readRegistryToken(r *Registry, p properties, prefix string) {
-	const sourceKey, tokenKey = "bearer.auth.credentials.source", "bearer.auth.token"
+	const sourceKey, tokenKey = "bearer.auth.credentials.source", "bearer.auth.token" //nolint:gosec // names of keys
 	token := p[tokenKey]
 	switch {
 	case p.given(sourceKey) && !p.given(tokenKey):

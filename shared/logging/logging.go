@@ -51,7 +51,7 @@ func FromEnv(w io.Writer, environ func(string) string, scrub func(string) string
 	o.Level = level
 	log := New(w, o)
 	if err != nil {
-		log.LogAttrs(context.Background(), slog.LevelWarn, err.Error()+"; info is used")
+		log.LogAttrs(context.Background(), slog.LevelWarn, "the level cannot be read; info is used", slog.Any("error", err))
 	}
 	return log
 }

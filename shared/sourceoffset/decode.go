@@ -326,7 +326,7 @@ func (d *decoder) instant() (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if t = t.UTC().Truncate(time.Millisecond); err != nil || t.Year() < 1 || t.Year() > 9999 {
-		return time.Time{}, nil
+		t = time.Time{}
 	}
 	return t, nil
 }
