@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/riftline/riftline/shared/bucket"
+	"github.com/riftline/riftline/shared/connector"
 )
 
 // tooLong is how long a test waits for what does not come when the drain is wrong.
@@ -182,6 +183,27 @@ func TestLostPlanCancelsWhatWasReadAhead(t *testing.T) {
 			}
 			w.drain(Drained) // what was appended meanwhile
 			w.verify()
+		})
+	}
+}
+
+// TestKilledEverywhereReadingAhead: while there is always a further batch, in memory or in an upload.
+func TestKilledEverywhereReadingAhead(t *testing.T) {
+	t.Parallel()
+	for name, pad := range map[string]string{"in memory": "pad", "in uploads": strings.Repeat("0123456789", 9000)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			killedEverywhere(t, 1, func(w *world) {
+				w.sink.FlushSize, w.sink.MemoryMax = 3, 1
+				for range 10 {
+					w.send(w.record(0, 1, pad))
+				}
+			}, func(w *world) connector.Sink {
+				w.produce(0, 1, 2)
+				s := w.sink
+				s.FlushSize = 4
+				return s
+			}, (*world).verify)
 		})
 	}
 }
