@@ -145,12 +145,12 @@ func (e *examination) inheritSASL(r *Registry, p properties, prefix string) {
 
 // readRegistryToken reads a bearer token.
 func (e *examination) readRegistryToken(r *Registry, p properties, prefix string) {
-	const sourceKey, tokenKey = "bearer.auth.credentials.source", "bearer.auth.token" //nolint:gosec // names of keys
-	token := p[tokenKey]
+	const sourceKey, bearerKey = "bearer.auth.credentials.source", "bearer.auth.token"
+	token := p[bearerKey]
 	switch {
-	case p.given(sourceKey) && !p.given(tokenKey):
-		e.fail(p.key(sourceKey, ""), "asks for a bearer token, and bearer.auth.token is missing", "write "+prefix+tokenKey+"=${gcpsecret:…}")
-	case p.given(tokenKey) && !p.given(sourceKey):
+	case p.given(sourceKey) && !p.given(bearerKey):
+		e.fail(p.key(sourceKey, ""), "asks for a bearer token, and bearer.auth.token is missing", "write "+prefix+bearerKey+"=${gcpsecret:…}")
+	case p.given(bearerKey) && !p.given(sourceKey):
 		e.warn(token.key, "is not used: Confluent's client reads it only with bearer.auth.credentials.source=STATIC_TOKEN", "write "+prefix+sourceKey+"=STATIC_TOKEN")
 	case token.known && token.text != "":
 		if r.User != "" {
