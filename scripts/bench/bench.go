@@ -171,13 +171,16 @@ var parts = []part{
 	{"poll", (*bench).polls},
 }
 
+// wanted says whether a part was asked for.
+func (b *bench) wanted(part string) bool { return len(b.only) == 0 || slices.Contains(b.only, part) }
+
 // measure runs the parts that are asked for and writes the report after each of them.
 func (b *bench) measure(ctx context.Context) error {
 	if err := b.report.load(b.out, b.only); err != nil {
 		return err
 	}
 	for _, p := range parts {
-		if len(b.only) > 0 && !slices.Contains(b.only, p.name) {
+		if !b.wanted(p.name) {
 			continue
 		}
 		b.say("%s …", p.name)

@@ -62,6 +62,9 @@ func (c *containerCount) small(p []byte) (rest []byte, err error) {
 	if c.state == inHeader {
 		c.held = append(c.held, p...)
 		used, err := c.header(c.held)
+		if err == nil && used == 0 && len(c.held) > maxHeader {
+			err = fmt.Errorf("%w: its header has no end", errContainer)
+		}
 		if err != nil || used == 0 {
 			return nil, err
 		}
@@ -102,7 +105,7 @@ func (c *containerCount) small(p []byte) (rest []byte, err error) {
 
 // header reads a whole header; 0 when it is not complete.
 func (c *containerCount) header(b []byte) (used int, err error) {
-	if len(b) > maxHeader || len(b) >= 4 && string(b[:4]) != "Obj\x01" {
+	if len(b) >= 4 && string(b[:4]) != "Obj\x01" {
 		return 0, fmt.Errorf("%w: it does not begin with a header", errContainer)
 	}
 	at := 4

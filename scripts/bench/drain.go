@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -183,7 +184,8 @@ func (b *bench) ask(ctx context.Context, method, path string, query url.Values, 
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("the bucket answered %s %s with %s", method, path, resp.Status)
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
+		return fmt.Errorf("the bucket answered %s %s with %s: %s", method, path, resp.Status, text)
 	}
 	if answer == nil {
 		return nil

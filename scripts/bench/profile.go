@@ -77,6 +77,9 @@ func (b *bench) profile(ctx context.Context) error {
 		return err
 	}
 	for _, kindName := range []string{"ladder", "matches"} {
+		if !b.wanted(kindName) {
+			continue
+		}
 		records := b.records
 		if kindName == "matches" {
 			records = max(records/100, 100)
@@ -99,6 +102,9 @@ func (b *bench) profile(ctx context.Context) error {
 		if err := b.remove(ctx, t); err != nil {
 			return err
 		}
+	}
+	if !b.wanted("poll") {
+		return nil
 	}
 	path := filepath.Join(out, "poll")
 	p, _, err := b.poll(ctx, path)

@@ -55,7 +55,7 @@ func (b *bench) throughput(ctx context.Context, kindName string, records int, m 
 		size = float64(t.valueBytes) / float64(t.records())
 		samples := map[string]*sample{}
 		for run := range b.runs {
-			b.say("  %d partitions, run %d of %d", partitions, run+1, b.runs)
+			b.say("  %s, run %d of %d", ofPartitions(partitions), run+1, b.runs)
 			for _, variant := range variants {
 				if err := b.runVariant(ctx, t, variant, samples); err != nil {
 					return s, fmt.Errorf("%s: %w", variant, err)
@@ -65,7 +65,7 @@ func (b *bench) throughput(ctx context.Context, kindName string, records int, m 
 		for _, variant := range variants {
 			v := samples[variant]
 			s.Rows = append(s.Rows, append([]string{fmt.Sprint(partitions), variant}, v.figures()...))
-			s.Runs[fmt.Sprintf("%d partitions, %s", partitions, variant)] = v
+			s.Runs[ofPartitions(partitions)+", "+variant] = v
 		}
 		s.Goals = append(s.Goals, goals(partitions, samples, m)...)
 		if err := b.remove(ctx, t); err != nil {
@@ -76,6 +76,13 @@ func (b *bench) throughput(ctx context.Context, kindName string, records int, m 
 	s.Notes = []string{fmt.Sprintf("Medians of %d runs in turns, least and greatest in brackets; from exec to exit. (d) goes through 1/%d of the records. "+
 		"The bucket takes uploads in a process of its own, checks CRC32C, counts records and forgets the content.", b.runs, reencodePart)}
 	return s, nil
+}
+
+func ofPartitions(n int) string {
+	if n == 1 {
+		return "1 partition"
+	}
+	return fmt.Sprintf("%d partitions", n)
 }
 
 func (b *bench) runVariant(ctx context.Context, t *topic, variant string, samples map[string]*sample) error {
@@ -101,10 +108,7 @@ func (b *bench) runVariant(ctx context.Context, t *topic, variant string, sample
 }
 
 func goals(partitions int, samples map[string]*sample, m mark) []goal {
-	where := fmt.Sprintf(", %d partitions", partitions)
-	if partitions == 1 {
-		where = ", 1 partition"
-	}
+	where := ", " + ofPartitions(partitions)
 	null, bare, slow := samples[varNull], samples[varBare], samples[varReencode]
 	part := null.perSecond().median / bare.perSecond().median
 	out := []goal{{
@@ -160,7 +164,7 @@ func (b *bench) besideDrain(kindName, codec string, partitions int, rate float64
 		return "not measured"
 	}
 	for variant, of := range codecs {
-		v := b.report.Sections[at].Runs[fmt.Sprintf("%d partitions, %s", partitions, variant)]
+		v := b.report.Sections[at].Runs[ofPartitions(partitions)+", "+variant]
 		if of != codec || v == nil {
 			continue
 		}
