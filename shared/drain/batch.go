@@ -24,13 +24,13 @@ const (
 	// planRanges bounds how many ranges of offsets a plan lists: where records of many files interleave, each of them is
 	// a range. It is some 1 MB of the head.
 	planRanges = 50_000
-	// leastHeld is what open files may hold in memory whatever riftline.memory.max.bytes says.
-	leastHeld = 1 << 20
 )
 
 // batch is what one plan writes: whole flushes, all consecutive.
 type batch struct {
 	id string
+	// first is where the batch before ends.
+	first int64
 	// next is the offset after the last whole flush: all before it is in a file or in skipped.
 	next    int64
 	files   []*file
@@ -40,6 +40,12 @@ type batch struct {
 	// buffered is how many bytes the files hold in memory, and ranges how many ranges of offsets the plan has.
 	buffered int64
 	ranges   int
+	// charged is what the batch has of the partition's account; spent says that there was no more, and complete that
+	// the batch is handed over.
+	account  *account
+	charged  int64
+	spent    bool
+	complete bool
 	opened   time.Time
 	// last says that the log's end was reached; ended, unless nil, why no further batch may follow.
 	last  bool
@@ -54,11 +60,12 @@ func (b *batch) skippedCount() int64 {
 	return n
 }
 
-// cancel gives up everything that was uploaded without being visible.
+// cancel gives up everything that was uploaded without being visible, and the memory. It is to be called once.
 func (b *batch) cancel() {
 	for _, f := range b.files {
 		f.cancel()
 	}
+	b.account.giveBack(b.charged, b.complete)
 }
 
 type fileKey struct {
@@ -87,6 +94,8 @@ type assembly struct {
 	format *format
 	// schemas are those of the open files by encoded partition; nil unless a change of schema makes a flush.
 	schemas map[string]*format
+	// decided are the offsets that a person has decided to leave out.
+	decided []Range
 	// fields are what the partitioner reads of a record.
 	fields []record.Scalar
 	// c is the record that is looked at.
@@ -107,6 +116,20 @@ type candidate struct {
 
 // assemble reads and assigns records until the plan is full or the input ends. Files of the batch are not visible yet.
 func (p *partition) assemble(ctx context.Context, in *input) (*batch, error) {
+	a, err := p.newAssembly(in)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.fill(ctx, in); err != nil {
+		a.cancel()
+		return nil, err
+	}
+	in.first, a.b.complete = a.b.next, true
+	p.account.handOver()
+	return a.b, nil
+}
+
+func (p *partition) newAssembly(in *input) (*assembly, error) {
 	var id [16]byte
 	if _, err := io.ReadFull(p.deps.Rand, id[:]); err != nil {
 		return nil, fmt.Errorf("drawing a plan's id: %w", err)
@@ -116,8 +139,8 @@ func (p *partition) assemble(ctx context.Context, in *input) (*batch, error) {
 		return nil, fmt.Errorf("%w: %w", errConfiguration, err)
 	}
 	a := &assembly{
-		p: p, b: &batch{id: hex.EncodeToString(id[:]), next: p.frontier, opened: p.deps.Now()},
-		open: map[fileKey]*file{}, rotation: rotation, at: p.frontier,
+		p: p, b: &batch{id: hex.EncodeToString(id[:]), first: in.first, next: in.first, opened: p.deps.Now(), account: p.account},
+		open: map[fileKey]*file{}, rotation: rotation, at: in.first, decided: in.decided,
 	}
 	if n := len(p.partitioner.Fields()); n > 0 {
 		a.fields = make([]record.Scalar, n)
@@ -125,52 +148,48 @@ func (p *partition) assemble(ctx context.Context, in *input) (*batch, error) {
 	if p.sink.SchemaChangeRotates {
 		a.schemas = map[string]*format{}
 	}
-	if err := a.fill(ctx, in); err != nil {
-		a.cancel()
-		return nil, err
-	}
-	return a.b, nil
+	return a, nil
 }
 
 func (a *assembly) cancel() {
-	a.b.cancel()
 	for _, f := range a.order {
 		f.cancel()
 	}
+	a.b.cancel()
 }
 
 func (a *assembly) fill(ctx context.Context, in *input) error {
+	err := in.ending(ctx)
 	for {
-		records, err := in.fetch(ctx)
+		var r *kgo.Record
+		if err == nil {
+			r, err = in.peek(ctx)
+		}
 		if err != nil {
 			a.at = max(a.at, in.behind())
 			return a.end(err)
 		}
-		// One time for all of them, as Connect has it.
-		now := a.p.deps.Now().UnixMilli()
-		for i, r := range records {
-			if r.Offset < a.at {
-				continue
-			}
-			left, err := a.take(ctx, r, now)
-			if err != nil && a.refuse(ctx, r, err) {
-				err = nil
-			}
-			if err == nil && a.crowded() {
-				err = a.flush()
-			}
-			if err != nil {
-				return a.stop(r, err)
-			}
-			if left || a.atCut() && a.full() {
-				if !left {
-					i++
-				}
-				in.pending = records[i:]
-				return nil
-			}
+		if r.Offset < a.at {
+			in.advance()
+			continue
 		}
-		a.at = max(a.at, in.offset)
+		left, err := a.take(ctx, r, in.now)
+		if err != nil && a.refuse(ctx, r, err) {
+			err = nil
+		}
+		if err == nil && a.crowded() {
+			err = a.flush()
+		}
+		if err != nil {
+			return a.stop(r, err)
+		}
+		if left {
+			return nil
+		}
+		in.advance()
+		if a.atCut() && a.full() {
+			return nil
+		}
 	}
 }
 
@@ -215,7 +234,7 @@ func (a *assembly) take(ctx context.Context, r *kgo.Record, now int64) (left boo
 	if err := a.put(ctx); err != nil {
 		return false, err
 	}
-	return false, a.flushIfDue()
+	return false, a.flushIfDue(ctx)
 }
 
 // look reads what there is to know of a record with a value. A *badValueError when it cannot be archived.
@@ -281,12 +300,36 @@ func (a *assembly) put(ctx context.Context) error {
 
 // flushIfDue makes a flush when the record that was just written calls for one, or when the open files have become more
 // than a plan or the memory can take.
-func (a *assembly) flushIfDue() error {
+func (a *assembly) flushIfDue(ctx context.Context) error {
 	due := a.rotation.Wrote(a.c.place, len(a.c.body), a.c.Timestamp.UnixMilli(), a.c.now)
-	if due || a.held > max(a.p.sink.MemoryMax, leastHeld) || a.b.ranges+a.ranges >= planRanges {
+	afforded, err := a.afford(ctx)
+	if err != nil {
+		return err
+	}
+	if due || !afforded || a.b.ranges+a.ranges >= planRanges {
 		return a.flush()
 	}
 	return nil
+}
+
+// afford charges the account with what the batch holds. False says that it holds as much as the partition may.
+func (a *assembly) afford(ctx context.Context) (bool, error) {
+	b := a.b
+	need := a.held + b.buffered + b.left.held - b.charged
+	if need <= 0 {
+		return true, nil
+	}
+	n := need + quantum
+	fits, err := b.account.grow(ctx, n)
+	if err != nil {
+		return false, err
+	}
+	if !fits {
+		b.spent = true
+		return false, nil
+	}
+	b.charged += n
+	return true, nil
 }
 
 // end closes the batch when the input has ended for a reason.
@@ -320,7 +363,7 @@ func (a *assembly) flush() error {
 		if err := f.close(); err != nil {
 			return err
 		}
-		a.b.buffered += int64(len(f.data))
+		a.b.buffered += f.held()
 	}
 	a.b.files = append(a.b.files, a.order...)
 	a.b.skipped = append(a.b.skipped, a.skipped...)
@@ -334,7 +377,7 @@ func (a *assembly) flush() error {
 }
 
 func (a *assembly) full() bool {
-	return len(a.b.files) >= planObjects || a.b.ranges >= planRanges || a.b.left.dropped || a.b.buffered >= a.p.sink.MemoryMax ||
+	return len(a.b.files) >= planObjects || a.b.ranges >= planRanges || a.b.left.dropped || a.b.spent || a.b.buffered >= a.p.account.part()/2 ||
 		a.p.deps.Now().Sub(a.b.opened) >= planAge
 }
 
@@ -349,7 +392,9 @@ func extend(ranges []Range, offset int64) []Range {
 
 // write puts the plan into the head, then creates its objects. bucket.ErrLost when another run was first.
 func (p *partition) write(ctx context.Context, b *batch) error {
-	defer b.cancel()
+	if b.first != p.frontier {
+		return fmt.Errorf("a batch of %s/%d begins at offset %d and the frontier is %d: this is a fault of riftline, nothing was written", p.topic.Name, p.number, b.first, p.frontier)
+	}
 	plan := Plan{ID: b.id, First: p.frontier, Next: b.next, Codec: p.sink.Codec, Skipped: b.skipped, DeadLetters: p.deadLetterPlan(b)}
 	if err := p.ready(ctx, plan.DeadLetters); err != nil {
 		return err

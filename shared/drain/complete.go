@@ -48,7 +48,7 @@ func (p *partition) complete(ctx context.Context, plan Plan) error {
 // missing are the objects of a plan that do not exist, in order of their first offsets.
 func (p *partition) missing(ctx context.Context, plan Plan) ([]PlannedObject, error) {
 	there := make([]bool, len(plan.Objects))
-	err := parallel(len(plan.Objects), func(i int) error {
+	err := parallel(p.uploads(), len(plan.Objects), func(i int) error {
 		var err error
 		there[i], err = p.exists(ctx, plan.Objects[i].Name, plan.ID)
 		return err
@@ -167,7 +167,7 @@ func (r *recreation) lost(ctx context.Context) error {
 	}
 	if start > r.p.reported {
 		r.p.reported = start
-		r.p.sum.Lost += n
+		r.p.lost += n
 		r.p.log(ctx).ErrorContext(ctx, "records of a plan were removed from the topic before they were archived; archiving what is left",
 			slog.String("plan", r.plan.ID), slog.Int64("offsets", n), slog.Int64("log_start", start))
 	}
@@ -259,7 +259,7 @@ func (r *recreation) finish(ctx context.Context, o *owed) error {
 	}
 	r.ready = append(r.ready, o.file)
 	r.held += int64(len(o.file.data))
-	if len(r.ready) >= planObjects || r.held >= r.p.sink.MemoryMax {
+	if len(r.ready) >= planObjects || r.held >= r.p.account.part() {
 		return r.create(ctx)
 	}
 	return nil

@@ -123,7 +123,7 @@ func (a *assembly) ignoreNull(r *kgo.Record) {
 
 // told passes over a record that a person has decided to skip.
 func (a *assembly) told(r *kgo.Record) bool {
-	if len(a.p.head.Skip) == 0 || !within(a.p.head.Skip, r.Offset) {
+	if len(a.decided) == 0 || !within(a.decided, r.Offset) {
 		return false
 	}
 	a.b.left.decide(r.Offset)
@@ -145,12 +145,20 @@ func (a *assembly) deadLetter(r *kgo.Record, where failure, reason string) {
 	}
 	// A copy: what was fetched with the record is not to be held.
 	letter := p.letter(&kgo.Record{
-		Key: bytes.Clone(r.Key), Value: bytes.Clone(r.Value), Headers: slices.Clone(r.Headers), Timestamp: r.Timestamp, Offset: r.Offset,
+		Key: bytes.Clone(r.Key), Value: bytes.Clone(r.Value), Headers: cloned(r.Headers), Timestamp: r.Timestamp, Offset: r.Offset,
 	}, topic, where, reason)
 	s.letters = append(s.letters, letter)
-	if s.held += int64(len(r.Key) + len(r.Value) + 1024); s.held > p.sink.MemoryMax {
-		s.letters, s.dropped = nil, true
+	if s.held += int64(len(r.Key) + len(r.Value) + 1024); s.held > p.account.part()/2 {
+		s.letters, s.held, s.dropped = nil, 0, true
 	}
+}
+
+func cloned(headers []kgo.RecordHeader) []kgo.RecordHeader {
+	out := slices.Clone(headers)
+	for i := range out {
+		out[i].Value = bytes.Clone(out[i].Value)
+	}
+	return out
 }
 
 // letter makes a record its dead letter: the same key, value, headers and timestamp.

@@ -10,7 +10,6 @@ import (
 	"iter"
 	"log/slog"
 	"regexp"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -33,6 +32,7 @@ type Consumer interface {
 	Commit(ctx context.Context, topic string, topicID [16]byte, partition int32, offset int64) error
 	Bounds(ctx context.Context, topic string) (map[int32]kafka.Bounds, error)
 	Compacted(ctx context.Context, topic string) (bool, error)
+	Share(bytes int64, readers int)
 	Read(topic kafka.Topic, partition int32, from, to int64) *kafka.Reader
 }
 
@@ -189,6 +189,11 @@ func begin(ctx context.Context, s connector.Sink, d Deps) ([]*partition, error) 
 			ours = append(ours, p)
 		}
 	}
+	memory := newBudget(s.MemoryMax, len(ours))
+	for _, p := range ours {
+		p.account = memory.open()
+	}
+	d.Consumer.Share(s.MemoryMax/2, memory.inFlight)
 	return ours, locate(ctx, d, ours)
 }
 
@@ -289,15 +294,20 @@ func softContext(ctx context.Context, d Deps) (context.Context, func()) {
 	return limited, func() { end(); done() }
 }
 
-// drainAll drains partitions in parallel, as many as there are processors. One that fails or stops does not touch the
+// drainAll drains partitions in parallel, as many as the memory is for. One that fails or stops does not touch the
 // others.
 func drainAll(ctx, soft context.Context, parts []*partition, errs []error) {
-	free := make(chan struct{}, runtime.GOMAXPROCS(0))
+	if len(parts) == 0 {
+		return
+	}
+	memory := parts[0].account.budget
+	free := make(chan struct{}, memory.inFlight)
 	var wg sync.WaitGroup
 	for i, p := range parts {
 		free <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-free }()
+			defer memory.done()
 			errs[i] = p.run(ctx, soft)
 		})
 	}

@@ -30,8 +30,9 @@ const (
 const contentType = "application/avro"
 
 const (
-	// uploads is how many objects of a partition are created at a time.
-	uploads = 16
+	// uploads is how many objects a task creates at a time, of all of its partitions; small ones take no longer for
+	// waiting for each other, as it is the bucket that is waited for.
+	uploads = 64
 	// creates is how often a create is tried before it is left to the next drain.
 	creates = 8
 	// streams is how many objects may be uploaded in parts at a time, each with a buffer of its own, before
@@ -64,7 +65,7 @@ func (p *partition) newFile(ctx context.Context, plan, name string, first int64,
 	f := &file{
 		p: p, plan: plan,
 		planned: PlannedObject{Name: name, First: first, Last: first, SchemaID: t.id},
-		limit:   max(int(min(int64(p.sink.PartSize), p.sink.MemoryMax/streams)), minStream),
+		limit:   max(int(min(int64(p.sink.PartSize), p.account.part()/streams)), minStream),
 	}
 	f.avro = t.files.NewWriter(f, avrofile.SyncOf(p.topic.Name, p.number, first))
 	f.begin = func() *bucket.Writer {
@@ -96,16 +97,17 @@ func (f *file) add(offset int64, body []byte, next bool) error {
 func (f *file) Write(b []byte) (int, error) {
 	f.size += int64(len(b))
 	if f.stream == nil {
-		f.data = append(f.data, b...)
+		f.data = appendTo(f.data, b)
 		if len(f.data) <= f.limit {
 			return len(b), nil
 		}
 		f.stream = f.begin()
-		_, err := f.stream.Write(f.data)
+		whole := f.data
 		f.data = nil
-		if err != nil {
+		if _, err := f.stream.Write(whole); err != nil {
 			return 0, fmt.Errorf("uploading: %w", err)
 		}
+		release(whole)
 		return len(b), nil
 	}
 	n, err := f.stream.Write(b)
@@ -120,7 +122,7 @@ const fileCost = 2 << 10
 
 // held is how many bytes the file holds in memory.
 func (f *file) held() int64 {
-	n := fileCost + len(f.data) + f.avro.Buffered()
+	n := fileCost + cap(f.data) + f.avro.Buffered()
 	if f.stream != nil {
 		n += f.limit
 	}
@@ -163,13 +165,16 @@ func (p *partition) owner(plan string) string { return p.sink.Name + "/" + plan 
 // createAll makes files visible, in parallel. All are tried, whatever becomes of one; the worst failure is returned,
 // errGone only when there is no other.
 func (p *partition) createAll(ctx context.Context, files []*file) error {
-	return parallel(len(files), func(i int) error { return p.create(ctx, files[i]) })
+	return parallel(p.uploads(), len(files), func(i int) error { return p.create(ctx, files[i]) })
 }
 
+// uploads is how many objects the partition may create at a time.
+func (p *partition) uploads() int { return max(uploads/p.account.active(), 1) }
+
 // parallel calls f for 0 to n-1, some at a time, and returns the worst error.
-func parallel(n int, f func(int) error) error {
+func parallel(at, n int, f func(int) error) error {
 	errs := make([]error, n)
-	free := make(chan struct{}, uploads)
+	free := make(chan struct{}, at)
 	var wg sync.WaitGroup
 	for i := range n {
 		free <- struct{}{}
@@ -235,6 +240,11 @@ func (f *file) put(ctx context.Context) error {
 		return err
 	}
 	_, err := f.p.deps.Archive.Put(ctx, f.planned.Name, f.data, bucket.PutOptions{ContentType: contentType, Metadata: f.metadata(true)})
+	if err == nil {
+		// After an error a request may still be on its way, reading.
+		release(f.data)
+		f.data = nil
+	}
 	return err
 }
 

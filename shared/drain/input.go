@@ -10,58 +10,96 @@ import (
 	"github.com/riftline/riftline/shared/kafka"
 )
 
-// input is a partition's records in order, from one batch to the next.
+// input is a partition's records in order, from one batch to the next. Of the partition it uses what never changes; what
+// does is here, as it was when the input was opened.
 type input struct {
 	p      *partition
 	reader *kafka.Reader
-	// pending are records that were fetched and not looked at yet.
-	pending []*kgo.Record
-	// offset is the offset after everything that was fetched, markers and compacted offsets included.
+	extent
+	// soft ends when no further record is to be looked at.
+	soft context.Context
+	// decided are the offsets that a person has decided to leave out.
+	decided []Range
+	// first is where the next batch begins.
+	first int64
+	// batch is what record is read from, if waits is set: it was not looked at yet.
+	batch  *kafka.Batch
+	record kgo.Record
+	waits  bool
+	// offset is the offset after everything that was looked at, markers and compacted offsets included.
 	offset int64
+	// now is when the batch was taken: one time for all of its records, as Connect has it.
+	now int64
 }
 
 func (p *partition) open(from int64) *input {
-	return &input{p: p, reader: p.deps.Consumer.Read(p.topic, p.number, from, p.bounds.StableEnd), offset: from}
+	in := &input{p: p, extent: p.extent, soft: p.soft, decided: p.head.Skip, first: p.frontier}
+	in.lost = 0
+	in.seek(from)
+	return in
+}
+
+// seek begins to read at an offset.
+func (in *input) seek(from int64) {
+	in.reader = in.p.deps.Consumer.Read(in.p.topic, in.p.number, from, in.bounds.StableEnd)
+	in.batch, in.waits, in.offset = nil, false, from
 }
 
 func (in *input) close() { in.reader.Close() }
 
-// behind is the offset after everything that fetch has handed out: records that wait in pending are not behind.
+// behind is the offset after everything that was looked at: a record that waits is not behind.
 func (in *input) behind() int64 {
-	if len(in.pending) > 0 {
-		return in.pending[0].Offset
+	if in.waits {
+		return in.record.Offset
 	}
 	return in.offset
 }
 
-// fetch returns records that were not looked at yet. io.EOF at the end seen at the start; the cause of the soft context
-// when that ended first.
-func (in *input) fetch(ctx context.Context) ([]*kgo.Record, error) {
-	for {
-		if err := in.p.ending(ctx); err != nil {
-			return nil, err
-		}
-		if len(in.pending) > 0 {
-			records := in.pending
-			in.pending = nil
-			return records, nil
-		}
-		records, next, err := in.reader.Next(in.p.soft)
-		in.offset = max(in.offset, next)
-		switch {
-		case err == nil:
-			if len(records) > 0 {
-				return records, nil
-			}
-		case errors.Is(err, kafka.ErrOutOfRange):
-			if err := in.skipRemoved(ctx, err); err != nil {
+// peek returns the next record, the same one until advance is called. What it refers to is valid until then. io.EOF at
+// the end seen at the start; the cause of the soft context when that ended first.
+func (in *input) peek(ctx context.Context) (*kgo.Record, error) {
+	for !in.waits {
+		if in.batch == nil {
+			if err := in.fetch(ctx); err != nil {
 				return nil, err
 			}
-		default:
-			if ended := in.p.ending(ctx); ended != nil {
-				return nil, ended
-			}
+		}
+		var err error
+		if in.waits, err = in.batch.Next(&in.record); err != nil {
 			return nil, err
+		}
+		if !in.waits {
+			in.offset = max(in.offset, in.batch.End())
+			in.batch.Release()
+			in.batch = nil
+		}
+	}
+	return &in.record, nil
+}
+
+// advance goes on to the next record.
+func (in *input) advance() { in.waits, in.offset = false, in.record.Offset+1 }
+
+// fetch takes the next batch.
+func (in *input) fetch(ctx context.Context) error {
+	for {
+		if err := in.ending(ctx); err != nil {
+			return err
+		}
+		b, err := in.reader.NextBatch(in.soft)
+		switch {
+		case err == nil:
+			in.batch, in.now = b, in.p.deps.Now().UnixMilli()
+			return nil
+		case errors.Is(err, kafka.ErrOutOfRange):
+			if err := in.skipRemoved(ctx, err); err != nil {
+				return err
+			}
+		default:
+			if ended := in.ending(ctx); ended != nil {
+				return ended
+			}
+			return err
 		}
 	}
 }
@@ -69,34 +107,34 @@ func (in *input) fetch(ctx context.Context) ([]*kgo.Record, error) {
 // skipRemoved opens the reader again at the log's start when retention has overtaken it.
 func (in *input) skipRemoved(ctx context.Context, cause error) error {
 	p := in.p
-	if err := p.lookAgain(ctx); err != nil {
+	if err := p.look(ctx, &in.extent); err != nil {
 		return err
 	}
-	if p.bounds.StableEnd < in.offset {
-		return p.stop("the log ends at offset %d, but it was read up to %d before: the topic was truncated", p.bounds.StableEnd, in.offset)
+	if in.bounds.StableEnd < in.offset {
+		return p.stop("the log ends at offset %d, but it was read up to %d before: the topic was truncated", in.bounds.StableEnd, in.offset)
 	}
-	if p.bounds.Start <= in.offset {
+	if in.bounds.Start <= in.offset {
 		return fmt.Errorf("reading %s/%d at offset %d: %w", p.topic.Name, p.number, in.offset, cause)
 	}
-	from, err := p.survivors(ctx, in.offset)
+	from, err := p.survivors(ctx, &in.extent, in.offset)
 	if err != nil {
 		return err
 	}
 	in.reader.Close()
-	*in = *p.open(from)
+	in.seek(from)
 	return nil
 }
 
-// ending says why no new plan may be made any more, if so.
-func (p *partition) ending(ctx context.Context) error {
+// ending says why no further record is to be looked at, if so.
+func (in *input) ending(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("draining %s/%d: %w", p.topic.Name, p.number, context.Cause(ctx))
+		return fmt.Errorf("draining %s/%d: %w", in.p.topic.Name, in.p.number, context.Cause(ctx))
 	}
-	if p.interrupted() {
+	if in.p.interrupted() {
 		return errInterrupted
 	}
-	if p.soft.Err() != nil {
-		return context.Cause(p.soft)
+	if in.soft.Err() != nil {
+		return context.Cause(in.soft)
 	}
 	return nil
 }

@@ -13,8 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/riftline/riftline/shared/connector"
-	"github.com/riftline/riftline/shared/layout"
-	"github.com/riftline/riftline/shared/record"
 )
 
 // placed is a schema with fields for every partitioner; placedLess is the same without them.
@@ -437,13 +435,13 @@ func TestInterleavedRangesAreBounded(t *testing.T) {
 	w := newWorld(t, 1)
 	w.sink.Partitioner, w.sink.FlushSize = byField("platform"), 1_000_000
 	w.place(platforms("a", "b", "a", "b", "a", "b")...)
-	p, in := w.midway(0, 6)
-	rotation, err := layout.NewRotation(w.sink, false)
+	p, in, records := w.midway(0, 6)
+	a, err := p.newAssembly(in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &assembly{p: p, b: &batch{ranges: planRanges - 4}, open: map[fileKey]*file{}, rotation: rotation, fields: make([]record.Scalar, 1)}
-	for i, r := range in.pending {
+	a.b.ranges = planRanges - 4
+	for i, r := range records {
 		if _, err := a.take(w.ctx, r, 0); err != nil {
 			t.Fatal(err)
 		}

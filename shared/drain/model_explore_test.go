@@ -49,6 +49,18 @@ var modelScenarios = []modelScenario{
 		caught: []mutant{bornFromTheCommit},
 	},
 	{
+		name: "read ahead of retention", log: "00000", configs: []modelConfig{{flush: 2, plan: 1}, {flush: 3, plan: 1}}, committed: never, retained: 3,
+		caught: []mutant{plansAhead, keepsWhatItRead},
+	},
+	{
+		name: "read ahead of compaction", log: "0000", configs: []modelConfig{{flush: 1, plan: 1}, {flush: 2, plan: 1}}, committed: never, removed: 1 << 2,
+		caught: []mutant{replaysByRecords, plansAhead},
+	},
+	{
+		name: "read ahead of compaction, a write fails", log: "0000", configs: []modelConfig{{flush: 1, plan: 1}, {flush: 2, plan: 1}}, committed: never, removed: 1 << 2, faults: 1,
+		long: true,
+	},
+	{
 		name: "schemas interleaved", log: "01010", configs: []modelConfig{{flush: 4}, {flush: 3}}, committed: never,
 		caught: []mutant{skipsThePlan, commitsFirst, replaysByConfig},
 	},
@@ -273,7 +285,7 @@ func TestModelCatchesFaults(t *testing.T) {
 			})
 		}
 	}
-	for fault := skipsThePlan; fault <= bornFromTheCommit; fault++ {
+	for fault := skipsThePlan; fault <= keepsWhatItRead; fault++ {
 		if !seen[fault] {
 			t.Errorf("no scenario catches the fault: %s", fault)
 		}
@@ -283,6 +295,6 @@ func TestModelCatchesFaults(t *testing.T) {
 func (f mutant) String() string {
 	return []string{
 		"sound", "skips the plan", "replays by configuration", "replays by records", "commits first", "begins blindly", "writes blindly",
-		"forgets the plan", "born from the commit",
+		"forgets the plan", "born from the commit", "plans ahead", "keeps what it read",
 	}[f]
 }

@@ -109,7 +109,24 @@ func (m *model) ofTask(s *state, i int, quiet bool, all []modelStep) []modelStep
 	case atClose:
 		p.closeHead(faulty)
 	}
+	if !quiet {
+		p.readAhead()
+	}
 	return p.all
+}
+
+// readAhead reads the next batch while one is planned, created and committed. It is a step only where reading it later
+// could show something else.
+func (p *stepper) readAhead() {
+	s, t := p.s, p.s.tasks[p.i]
+	if t.at != atPlan && t.at != atPlanAsk && t.at != atCreate && t.at != atCommit || t.plan < 0 || t.completing || t.last || t.ahead {
+		return
+	}
+	next := p.m.planOf(t.plan).next
+	if next >= t.end || !s.retention && !s.compaction && p.m.mutant != keepsWhatItRead {
+		return
+	}
+	p.add("", func(n *state, t *task) { t.ahead, t.next, t.seen = true, next, s.readable() })
 }
 
 // say names a step. Formatting is most of the work, so it is done only where somebody reads it.
@@ -375,6 +392,9 @@ func (p *stepper) created(t *task) {
 // durable moves the frontier past the plan.
 func (p *stepper) durable(t *task) {
 	t.frontier = p.m.planOf(t.plan).next
+	if t.ahead {
+		t.frontier = max(t.frontier, t.next) // the same, unless what was read is kept for too long
+	}
 	t.todo, t.asking, t.got = 0, 0, 0
 	p.toCommit(t)
 }
@@ -416,8 +436,13 @@ func (p *stepper) commit(faulty bool) {
 // assign reads and drafts the next plan.
 func (p *stepper) assign() {
 	s, t := p.s, p.s.tasks[p.i]
-	for _, d := range p.m.drafts(p.c, t.frontier, max(t.frontier, s.start), t.end, s.readable()) {
+	from, readable := max(t.frontier, s.start), s.readable()
+	if t.ahead {
+		from, readable = t.frontier, t.seen
+	}
+	for _, d := range p.m.drafts(p.c, t.frontier, from, t.end, readable) {
 		p.add("", func(n *state, t *task) {
+			t.ahead, t.next, t.seen = false, 0, 0
 			t.last = d.last
 			if len(d.plan.objects) == 0 {
 				t.frontier = d.next
@@ -469,6 +494,9 @@ func (p *stepper) plan(faulty bool) {
 
 func (p *stepper) planned(n *state, t *task) {
 	t.at = atCreate
+	if p.m.mutant == plansAhead && !t.last {
+		t.frontier, t.at = p.m.planOf(t.plan).next, atAssign
+	}
 	if p.m.mutant == commitsFirst {
 		next := int8(p.m.planOf(t.plan).next)
 		n.committed, t.committed = next, next
@@ -478,6 +506,9 @@ func (p *stepper) planned(n *state, t *task) {
 // lose begins again after another task was first, and leaves in the end.
 func (p *stepper) lose(t *task) {
 	t.plan, t.id, t.todo, t.asking, t.got, t.last = never, 0, 0, 0, 0, false
+	if p.m.mutant != keepsWhatItRead {
+		t.ahead, t.next, t.seen = false, 0, 0
+	}
 	t.losses++
 	if t.at = atHead; t.losses == maxLosses {
 		t.at = atEnd

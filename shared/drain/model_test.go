@@ -35,6 +35,8 @@ const (
 	writesBlindly            // writes the head without condition
 	forgetsThePlan           // takes a plan that it finds for durable
 	bornFromTheCommit        // takes the committed offset for the frontier at every start
+	plansAhead               // writes the next plan before the objects of the one before are durable
+	keepsWhatItRead          // goes on with the batch that it has read ahead after another task was first
 )
 
 // modelConfig are a task's settings.
@@ -145,6 +147,10 @@ type task struct {
 	completing   bool
 	last         bool
 	losses       uint8
+	// ahead says that the next batch, from offset next on, is read already: seen are the offsets that could be read then.
+	ahead bool
+	next  uint8
+	seen  offsets
 }
 
 // hung is a request that is on its way for ever so long.
@@ -363,7 +369,7 @@ func (s *state) key(b []byte) []byte {
 			continue
 		}
 		b = append(b, t.start, t.end, byte(t.committed), t.born, t.held, t.frontier, t.id, t.todo, t.asking, t.got, t.losses,
-			flag(t.current)|flag(t.heldPlan)<<1|flag(t.completing)<<2|flag(t.last)<<3)
+			flag(t.current)|flag(t.heldPlan)<<1|flag(t.completing)<<2|flag(t.last)<<3|flag(t.ahead)<<4, t.next, t.seen)
 		b = binary.BigEndian.AppendUint16(b, uint16(t.plan))
 	}
 	if h := s.hung; h.kind > 0 {

@@ -97,7 +97,7 @@ func Show(ctx context.Context, s connector.Sink, d Deps) ([]Position, error) {
 		return nil, err
 	}
 	all := make([]Position, len(parts))
-	err = parallel(len(parts), func(i int) error {
+	err = parallel(uploads, len(parts), func(i int) error {
 		var err error
 		all[i], err = parts[i].position(ctx)
 		return err

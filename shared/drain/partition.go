@@ -34,9 +34,9 @@ type partition struct {
 	names       layout.Names
 	partitioner layout.Partitioner
 
-	// bounds are what a reader may read; the end is the one seen at the start, or a later one when it had to be asked
-	// for again.
-	bounds kafka.Bounds
+	extent
+	// account is the partition's part of riftline.memory.max.bytes.
+	account *account
 	// committed is the group's offset as far as it is known, -1 for none.
 	committed int64
 
@@ -49,10 +49,8 @@ type partition struct {
 	soft context.Context
 
 	began bool
-	// reported is the offset up to which removed records were reported.
-	reported int64
-	mu       sync.Mutex // guards what sum counts while objects are created in parallel
-	sum      PartitionSummary
+	mu    sync.Mutex // guards what sum counts while objects are created in parallel
+	sum   PartitionSummary
 }
 
 // run drains the partition up to the end seen at the start; no plan is made once soft has ended.
@@ -100,7 +98,7 @@ func (p *partition) goOn(ctx context.Context) error {
 		}
 		p.frontier = p.head.Plan.Next
 	}
-	from, err := p.survivors(ctx, p.frontier)
+	from, err := p.survivors(ctx, &p.extent, p.frontier)
 	if err != nil {
 		return err
 	}
@@ -143,7 +141,10 @@ func (p *partition) sameTopic(ctx context.Context) error {
 }
 
 // lookAgain reads the bounds once more.
-func (p *partition) lookAgain(ctx context.Context) error {
+func (p *partition) lookAgain(ctx context.Context) error { return p.look(ctx, &p.extent) }
+
+// look reads the bounds.
+func (p *partition) look(ctx context.Context, e *extent) error {
 	all, err := p.deps.Consumer.Bounds(ctx, p.topic.Name)
 	if err != nil {
 		return fmt.Errorf("reading the bounds of topic %s: %w", p.topic.Name, err)
@@ -152,14 +153,14 @@ func (p *partition) lookAgain(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("reading the bounds of topic %s: no answer for partition %d: run the drain again", p.topic.Name, p.number)
 	}
-	p.bounds = b
+	e.bounds = b
 	return nil
 }
 
 // survivors returns the offset to read from when from is wanted: the log's start, after saying so, when retention has
 // removed records that are not archived.
-func (p *partition) survivors(ctx context.Context, from int64) (int64, error) {
-	start := p.bounds.Start
+func (p *partition) survivors(ctx context.Context, e *extent, from int64) (int64, error) {
+	start := e.bounds.Start
 	if start <= from {
 		return from, nil
 	}
@@ -167,11 +168,11 @@ func (p *partition) survivors(ctx context.Context, from int64) (int64, error) {
 		return 0, p.stop("offsets %d to %d were removed from the topic before they were archived (retention or DeleteRecords), "+
 			"and auto.offset.reset is none. Set it to earliest, or go on after them with %s", from, start-1, p.command("set", strconv.FormatInt(start, 10)))
 	}
-	if start <= p.reported {
+	if start <= e.reported {
 		return start, nil
 	}
-	p.sum.Lost += start - max(from, p.reported)
-	p.reported = start
+	e.lost += start - max(from, e.reported)
+	e.reported = start
 	p.log(ctx).ErrorContext(ctx, "records were removed from the topic before they were archived; going on after them",
 		slog.Int64("first", from), slog.Int64("last", start-1), slog.String("hint", "drain more often, or raise the topic's retention.ms"))
 	return start, nil
@@ -199,35 +200,43 @@ func (p *partition) commit(ctx context.Context) error {
 	return nil
 }
 
-// drain plans and creates batch after batch, reading from offset from.
+// drain plans and creates batch after batch, reading from offset from. While one is planned and created the next one is
+// read and assembled.
 func (p *partition) drain(ctx context.Context, from int64) error {
-	in := p.open(from)
-	defer in.close()
-	for p.frontier < p.bounds.StableEnd {
-		b, err := p.assemble(ctx, in)
-		if err != nil {
+	if p.frontier >= p.bounds.StableEnd {
+		return nil
+	}
+	in := p.readAhead(ctx, from)
+	defer in.stop()
+	for {
+		b, err := in.next()
+		if b == nil || err != nil {
 			return err
 		}
-		step.Reached(ctx, stepAssigned)
-		if p.interrupted() {
-			b.cancel()
-			return errInterrupted
-		}
-		if len(b.files) > 0 || b.mustPlan() {
-			if err := p.write(ctx, b); err != nil {
-				return err
-			}
-		}
-		p.sum.Skipped += b.skippedCount()
-		p.frontier = b.next
-		if err := p.commit(ctx); err != nil {
+		if err := p.archive(ctx, b); err != nil {
 			return err
 		}
 		if b.ended != nil || b.last {
 			return b.ended
 		}
 	}
-	return nil
+}
+
+// archive makes a batch durable, moves the frontier past it and commits that.
+func (p *partition) archive(ctx context.Context, b *batch) error {
+	defer b.cancel()
+	step.Reached(ctx, stepAssigned)
+	if p.interrupted() {
+		return errInterrupted
+	}
+	if len(b.files) > 0 || b.mustPlan() {
+		if err := p.write(ctx, b); err != nil {
+			return err
+		}
+	}
+	p.sum.Skipped += b.skippedCount()
+	p.frontier = b.next
+	return p.commit(ctx)
 }
 
 // closeHead writes the head without a plan, so that the next drain has nothing to check. Another run that was first has
@@ -252,7 +261,7 @@ func (p *partition) closeHead(ctx context.Context) {
 func (p *partition) finish(err error) PartitionSummary {
 	s := p.sum
 	s.Topic, s.Partition = p.topic.Name, p.number
-	s.To, s.Committed = p.frontier, p.committed
+	s.To, s.Committed, s.Lost = p.frontier, p.committed, p.lost
 	if !p.began {
 		// Nothing is known about this partition's archive.
 		s.From, s.To = -1, -1

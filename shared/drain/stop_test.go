@@ -13,7 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/riftline/riftline/shared/kafka"
-	"github.com/riftline/riftline/shared/layout"
 	"github.com/riftline/riftline/shared/local/gcs"
 	"github.com/riftline/riftline/shared/schema"
 )
@@ -408,20 +407,19 @@ func TestDeadlineSavesWhatWasRead(t *testing.T) {
 	w := newWorld(t, 1)
 	w.sink.FlushSize = 1000
 	w.produce(0, repeat(1, 5)...)
-	p, in := w.midway(0, 3)
-	rotation, err := layout.NewRotation(w.sink, false)
+	p, in, records := w.midway(0, 3)
+	a, err := p.newAssembly(in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &assembly{p: p, b: &batch{next: 0}, open: map[fileKey]*file{}, rotation: rotation}
 	soft, cancel := context.WithCancelCause(w.ctx)
 	cancel(errDeadline)
-	for _, r := range in.pending {
+	for _, r := range records {
 		if _, err := a.take(w.ctx, r, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
-	in.pending, p.soft = nil, soft
+	in.soft = soft
 	if err := a.fill(w.ctx, in); err != nil {
 		t.Fatal(err)
 	}
@@ -457,7 +455,6 @@ func TestDeadlineLeavesWhatWasNotLookedAt(t *testing.T) {
 				t.Fatal(err)
 			}
 			planned += int64(len(b.files))
-			p.frontier = b.next
 			if b.next != planned {
 				t.Fatalf("flush at drain end %v: the frontier would be %d, and %d records are in objects", atEnd, b.next, planned)
 			}
@@ -475,8 +472,8 @@ func TestDeadlineLeavesWhatWasNotLookedAt(t *testing.T) {
 	}
 }
 
-// midway is a partition that has read some records.
-func (w *world) midway(number int32, n int) (*partition, *input) {
+// midway is a partition and its first records, with an input that begins at them.
+func (w *world) midway(number int32, n int) (*partition, *input, []*kgo.Record) {
 	w.t.Helper()
 	d := w.deps()
 	d.Now, d.Rand = time.Now, zeros{}
@@ -488,16 +485,17 @@ func (w *world) midway(number int32, n int) (*partition, *input) {
 	p.soft = w.ctx
 	in := p.open(0)
 	w.t.Cleanup(in.close)
-	for len(in.pending) < n {
-		records, err := in.fetch(w.ctx)
+	r := d.Consumer.Read(p.topic, number, 0, p.bounds.StableEnd)
+	w.t.Cleanup(r.Close)
+	var all []*kgo.Record
+	for len(all) < n {
+		records, _, err := r.Next(w.ctx)
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		in.pending = records
+		all = append(all, records...)
 	}
-	in.pending = in.pending[:n]
-	in.offset = int64(n)
-	return p, in
+	return p, in, all[:n]
 }
 
 type zeros struct{}

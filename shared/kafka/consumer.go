@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +25,34 @@ type Consumer struct {
 
 	mu      sync.Mutex
 	leaders map[string][]int32
+	// share is what one response may have, 0 for what the settings say.
+	share int32
+}
+
+const (
+	// alive is how many responses of a reader are in memory at a time: one that is used, one that waits and one that comes.
+	alive = 3
+	// leastFetch is what is asked for at least, so that there is something in each response.
+	leastFetch = 256 << 10
+)
+
+// Share has the readers that are made from now on, as many at a time as is said, hold no more than some bytes of fetched
+// data together, as far as batches are not larger than their parts of that, or than 256 KiB.
+func (c *Consumer) Share(bytes int64, readers int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.share = int32(min(max(bytes/int64(alive*max(readers, 1)), leastFetch), math.MaxInt32))
+}
+
+// fetchBytes is how much a reader asks for at a time.
+func (c *Consumer) fetchBytes() int32 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := min(c.client.settings.part, c.client.settings.fetchMax)
+	if c.share > 0 {
+		n = min(n, c.share)
+	}
+	return n
 }
 
 // NewConsumer prepares a consumer. It dials nothing. An error is one of the settings.

@@ -2,9 +2,11 @@ package kafka
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 	"time"
 
@@ -23,7 +25,7 @@ const (
 	badBatches = 3
 )
 
-// Reader reads one partition in order, one response ahead of its caller. It is for one goroutine.
+// Reader reads one partition in order, ahead of its caller by one response and one batch. It is for one goroutine.
 type Reader struct {
 	c         *Consumer
 	topic     Topic
@@ -37,60 +39,94 @@ type Reader struct {
 	cancel  context.CancelFunc
 	done    sync.WaitGroup
 	pages   chan page
+	batches chan unpacked
 
-	// maxBytes, decompressor and patience belong to the goroutine that fetches.
+	// maxBytes and patience belong to the goroutine that fetches, decompressor to the one that unpacks.
 	maxBytes     int32
 	decompressor kgo.Decompressor
+	buffers      buffers
 	patience     time.Duration
 }
 
-// page is what one response came to.
+// page is what is whole and undamaged of a response: all from offset at to before offset next.
 type page struct {
-	records []*kgo.Record
+	batches []rawBatch
+	aborted aborted
+	at      int64
 	next    int64
-	err     error
+	// old are the records instead, of a format before record batches.
+	old []*kgo.Record
+	err error
+}
+
+// unpacked is a batch, or why there is none.
+type unpacked struct {
+	*Batch
+	err error
 }
 
 // Read returns a reader of the records from offset from up to, not including, offset to, which must be at or below the
 // partition's stable end for the reader to reach it. It must be closed, before the consumer is.
 func (c *Consumer) Read(topic Topic, partition int32, from, to int64) *Reader {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Reader{
+	r := &Reader{
 		c: c, topic: topic, partition: partition, to: to, next: from, ctx: ctx, cancel: cancel,
-		maxBytes: min(c.client.settings.part, c.client.settings.fetchMax), decompressor: kgo.DefaultDecompressor(),
-		patience: patience,
+		maxBytes: c.fetchBytes(), patience: patience,
 	}
+	r.decompressor = kgo.DefaultDecompressor(&r.buffers)
+	return r
 }
 
 // Next returns the next records, possibly none, and the offset after everything that was looked at: transaction
-// markers, aborted and compacted records included. io.EOF once that offset is to.
+// markers, aborted and compacted records included. io.EOF once that offset is to. Errors as those of NextBatch.
+func (r *Reader) Next(ctx context.Context) (records []*kgo.Record, next int64, err error) {
+	b, err := r.NextBatch(ctx)
+	if err != nil {
+		return nil, r.next, err
+	}
+	for {
+		record := &kgo.Record{}
+		more, err := b.Next(record)
+		if err != nil {
+			r.err = err
+			return nil, r.next, err
+		}
+		if !more {
+			return records, b.next, nil
+		}
+		records = append(records, record)
+	}
+}
+
+// NextBatch returns the next batch of records, possibly without any. io.EOF once its End was to.
 //
 // ErrOutOfRange when the offset to read is below the log start or beyond the end, ErrTopicRecreated when the topic is
 // another one by now; ErrAuthorization, ErrAuthentication; ErrUnreachable or the last refusal when there was no progress
 // for 90 seconds. A new leader, a restart of brokers or a lost connection is no error before that. After an error, which
-// stays, only Close is left to call; when ctx ends Next may be called again.
-func (r *Reader) Next(ctx context.Context) (records []*kgo.Record, next int64, err error) {
+// stays, only Close is left to call; when ctx ends NextBatch may be called again.
+func (r *Reader) NextBatch(ctx context.Context) (*Batch, error) {
 	switch {
 	case r.err != nil:
-		return nil, r.next, r.err
+		return nil, r.err
 	case r.next >= r.to:
-		return nil, r.next, io.EOF
+		return nil, io.EOF
 	}
 	if !r.started {
 		r.started = true
-		r.pages = make(chan page)
+		r.pages, r.batches = make(chan page), make(chan unpacked, 1)
 		r.done.Go(r.fetchAll)
+		r.done.Go(r.unpackAll)
 	}
 	select {
 	case <-ctx.Done():
-		return nil, r.next, fmt.Errorf("reading %s/%d at offset %d: %w", r.topic.Name, r.partition, r.next, ctx.Err())
-	case p := <-r.pages:
-		if p.err != nil {
-			r.err = fmt.Errorf("reading %s/%d at offset %d: %w", r.topic.Name, r.partition, r.next, p.err)
-			return nil, r.next, r.err
+		return nil, fmt.Errorf("reading %s/%d at offset %d: %w", r.topic.Name, r.partition, r.next, ctx.Err())
+	case b := <-r.batches:
+		if b.err != nil {
+			r.err = fmt.Errorf("reading %s/%d at offset %d: %w", r.topic.Name, r.partition, r.next, b.err)
+			return nil, r.err
 		}
-		r.next = p.next
-		return p.records, p.next, nil
+		r.next = b.next
+		return b.Batch, nil
 	}
 }
 
@@ -252,25 +288,140 @@ func (r *Reader) refresh() error {
 	return nil
 }
 
-// process takes the records out of a partition's response.
+// process takes the batches out of a partition's response.
 func (r *Reader) process(part *kmsg.FetchResponseTopicPartition, at int64) (p page, wait bool, err error) {
-	o := kgo.ProcessFetchPartitionOpts{
-		Offset: at, IsolationLevel: kgo.ReadCommitted(), Topic: r.topic.Name, Partition: r.partition,
+	p = page{aborted: newAborted(part), at: at, next: at}
+	if oldFormat(part.RecordBatches) {
+		p.old, p.next, err = r.processOld(part, at)
+	} else {
+		for rest := part.RecordBatches; ; {
+			var b rawBatch
+			if b, rest, err = cutBatch(rest); b == nil {
+				break
+			}
+			// A response begins with the batch that holds the offset, which may be in its middle.
+			if b.next() > p.next {
+				p.batches, p.next = append(p.batches, b), b.next()
+			}
+		}
 	}
-	fetched, next := kgo.ProcessFetchPartition(o, part, r.decompressor, nil)
-	if next > at {
+	if p.next > at {
 		// What was read before an error is good; the error comes again where it is.
-		return page{records: before(fetched.Records, r.to), next: min(next, r.to)}, false, nil
+		p.next = min(p.next, r.to)
+		return p, false, nil
 	}
 	switch {
-	case len(part.RecordBatches) > 0 && r.maxBytes < largestFetch && (fetched.Err == nil || int64(len(part.RecordBatches)) >= int64(r.maxBytes)):
+	case len(part.RecordBatches) > 0 && r.maxBytes < largestFetch && (err == nil || int64(len(part.RecordBatches)) >= int64(r.maxBytes)):
 		// Nothing but a part of a batch: it is larger than what was asked for.
 		r.maxBytes = min(2*r.maxBytes, largestFetch)
 		return page{}, false, nil
-	case fetched.Err != nil:
-		return page{}, true, fmt.Errorf("%w: %w", errBadBatch, fetched.Err)
+	case err != nil:
+		return page{}, true, err
 	}
 	return page{}, true, nil
+}
+
+// processOld has the library read a response that holds messages of an old format.
+func (r *Reader) processOld(part *kmsg.FetchResponseTopicPartition, at int64) ([]*kgo.Record, int64, error) {
+	o := kgo.ProcessFetchPartitionOpts{
+		Offset: at, IsolationLevel: kgo.ReadCommitted(), Topic: r.topic.Name, Partition: r.partition,
+	}
+	fetched, next := kgo.ProcessFetchPartition(o, part, kgo.DefaultDecompressor(), nil)
+	if fetched.Err != nil {
+		return fetched.Records, next, fmt.Errorf("%w: %w", errBadBatch, fetched.Err)
+	}
+	return fetched.Records, next, nil
+}
+
+// unpackAll makes batches of pages until the end, an error or Close.
+func (r *Reader) unpackAll() {
+	give := func(b *Batch, err error) bool {
+		select {
+		case r.batches <- unpacked{b, err}:
+			return err == nil
+		case <-r.ctx.Done():
+			return false
+		}
+	}
+	for {
+		select {
+		case <-r.ctx.Done():
+			return
+		case p := <-r.pages:
+			if p.err != nil {
+				give(nil, p.err)
+				return
+			}
+			if !r.unpackPage(p, give) {
+				return
+			}
+		}
+	}
+}
+
+// unpackPage gives the batches of a page that hold something, and a last one that says how far the page reaches. False
+// when no more are wanted.
+func (r *Reader) unpackPage(p page, give func(*Batch, error) bool) bool {
+	reached := p.at
+	for _, raw := range p.batches {
+		if raw.first() >= r.to {
+			break
+		}
+		b, err := r.unpack(raw, p)
+		if b == nil && err == nil {
+			continue
+		}
+		if !give(b, err) {
+			return false
+		}
+		reached = b.next
+	}
+	if reached < p.next {
+		return give(&Batch{topic: r.topic, partition: r.partition, next: p.next, old: before(p.old, p.next)}, nil)
+	}
+	return true
+}
+
+// unpack opens a batch. It is nil when the batch has no record that is to be read.
+func (r *Reader) unpack(raw rawBatch, p page) (*Batch, error) {
+	abort := p.aborted.holds(raw)
+	if abort && !raw.control() {
+		return nil, nil //nolint:nilnil // as documented
+	}
+	b := &Batch{
+		topic: r.topic, partition: r.partition, from: p.at, to: r.to, next: raw.next(), first: raw.first(), after: raw.next(), pool: &r.buffers,
+		firstTime: int64(binary.BigEndian.Uint64(raw[atFirstTime:])), maxTime: int64(binary.BigEndian.Uint64(raw[atMaxTime:])),
+		epoch: int32(binary.BigEndian.Uint32(raw[atLeaderEpoch:])), appendTime: raw.attributes()&attrLogAppendTime != 0,
+		left: raw[batchHeader:], count: int(int32(binary.BigEndian.Uint32(raw[atCount:]))),
+	}
+	if codec := kgo.CompressionCodecType(raw.attributes() & attrCodec); codec != kgo.CodecNone {
+		out, err := r.decompressor.Decompress(b.left, codec)
+		if err != nil {
+			return nil, b.bad(err.Error())
+		}
+		b.left, b.buffer = out, &out
+	}
+	if b.count < 0 || b.count > len(b.left) {
+		return nil, b.bad(fmt.Sprintf("it has %d bytes for %d records", len(b.left), b.count))
+	}
+	if !raw.control() {
+		b.next = min(b.next, r.to)
+		return b, nil
+	}
+	defer b.Release()
+	if abort && abortMarker(b) {
+		p.aborted.ended(raw)
+	}
+	return nil, nil //nolint:nilnil // as documented
+}
+
+// abortMarker says whether a control batch ends a transaction by aborting it: its record's key is a version and a type,
+// of two bytes each, and the type is 0.
+func abortMarker(b *Batch) bool {
+	b.from, b.to = 0, math.MaxInt64
+	var r kgo.Record
+	ok, err := b.Next(&r)
+	return ok && err == nil && len(r.Key) >= 4 && r.Key[2] == 0 && r.Key[3] == 0
 }
 
 // before cuts off the records from offset to on.

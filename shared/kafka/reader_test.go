@@ -365,7 +365,7 @@ func TestProcessGrowsForALargeBatch(t *testing.T) {
 		t.Fatalf("a damaged batch: %v", err)
 	}
 	part.RecordBatches = whole
-	if p, _, err := r.process(&part, 0); err != nil || p.next != 1 || len(p.records) != 1 {
+	if p, _, err := r.process(&part, 0); err != nil || p.next != 1 || len(p.batches) != 1 {
 		t.Fatalf("the whole batch: %+v, %v", p, err)
 	}
 }

@@ -1,0 +1,116 @@
+package drain
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+)
+
+const (
+	// leastHeld is what a partition may hold in memory whatever riftline.memory.max.bytes says.
+	leastHeld = 1 << 20
+	// leastShare is the part of riftline.memory.max.bytes that makes it worth while to drain a further partition at the
+	// same time.
+	leastShare = 2 << 20
+	// mostInFlight is how many partitions are drained at a time at most.
+	mostInFlight = 32
+	// quantum is how many bytes are charged at a time.
+	quantum = 64 << 10
+)
+
+// budget divides riftline.memory.max.bytes, which is about the task, among its partitions: what they have assembled and
+// not created yet.
+//
+// All that are not done and are drained at a time have equal shares, so that none waits for another. Shares only grow,
+// as partitions come to their end: together they are never more than the limit, or leastHeld for each.
+type budget struct {
+	limit    int64
+	inFlight int
+
+	mu   sync.Mutex
+	left int // partitions that are not done
+}
+
+// newBudget is the budget of a number of partitions.
+func newBudget(limit int64, partitions int) *budget {
+	// A partition waits for Kafka and the bucket most of the time, so that they may be more than the processors.
+	n := min(max(int(min(limit/leastShare, mostInFlight)), runtime.GOMAXPROCS(0)), max(partitions, 1))
+	return &budget{limit: limit, inFlight: n, left: partitions}
+}
+
+// active is how many partitions may be drained now: one at least.
+func (b *budget) active() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return max(min(b.left, b.inFlight), 1)
+}
+
+// part is an equal part of the limit.
+func (b *budget) part() int64 { return max(b.limit/int64(b.active()), 1) }
+
+// done says that a partition holds nothing any more.
+func (b *budget) done() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left--
+}
+
+// account is what one partition holds of the budget.
+type account struct {
+	*budget
+	freed chan struct{}
+
+	held  sync.Mutex
+	used  int64
+	batch int // how many batches are handed over and hold something
+}
+
+func (b *budget) open() *account { return &account{budget: b, freed: make(chan struct{}, 1)} }
+
+// share is what the partition may hold.
+func (a *account) share() int64 { return max(a.part(), leastHeld) }
+
+// grow charges bytes to the batch that is being assembled. When they are more than the share has left it waits for the
+// batches before, which are being created, to give theirs back; false says that there are none, so that this batch has
+// to be ended. A share can be exceeded by what is charged at once, and no further.
+func (a *account) grow(ctx context.Context, n int64) (bool, error) {
+	for {
+		share := a.share()
+		a.held.Lock()
+		fits, alone := a.used+n <= share, a.batch == 0
+		if fits {
+			a.used += n
+		}
+		a.held.Unlock()
+		if fits || alone {
+			return fits, nil
+		}
+		select {
+		case <-a.freed:
+		case <-ctx.Done():
+			return false, fmt.Errorf("waiting for memory: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// handOver says that a batch is complete.
+func (a *account) handOver() {
+	a.held.Lock()
+	defer a.held.Unlock()
+	a.batch++
+}
+
+// giveBack takes back what a batch was charged with.
+func (a *account) giveBack(n int64, handedOver bool) {
+	a.held.Lock()
+	a.used -= n
+	if handedOver {
+		a.batch--
+	}
+	a.held.Unlock()
+	select {
+	case a.freed <- struct{}{}:
+	default:
+	}
+}
