@@ -114,12 +114,15 @@ func (c *containerCount) header(b []byte) (used int, err error) {
 			return 0, false
 		}
 		n, size := binary.Varint(b[at:])
+		if size <= 0 {
+			return 0, false
+		}
 		at += size
-		return int(n), size > 0
+		return int(n), true
 	}
 	item := func() (string, bool) {
 		n, ok := number()
-		if !ok || n < 0 || at+n > len(b) {
+		if !ok || n < 0 || n > len(b)-at {
 			return "", false
 		}
 		at += n
@@ -127,7 +130,7 @@ func (c *containerCount) header(b []byte) (used int, err error) {
 	}
 	for {
 		n, ok := number()
-		if !ok {
+		if !ok || n < 0 {
 			return 0, nil
 		}
 		if n == 0 {

@@ -107,7 +107,7 @@ func (b *bench) killHeld(ctx context.Context, d drain, bucket url.Values) error 
 	for {
 		select {
 		case err := <-ended:
-			return fmt.Errorf("the sink that was to be killed ended before (%s): %v", cmd.ProcessState, err)
+			return fmt.Errorf("the sink that was to be killed ended before (%s): %w", cmd.ProcessState, err)
 		case <-tick.C:
 		}
 		var n int
@@ -116,7 +116,9 @@ func (b *bench) killHeld(ctx context.Context, d drain, bucket url.Values) error 
 		}
 		if n > 0 {
 			err := cmd.Process.Kill()
-			<-ended
+			if killed := <-ended; err == nil && killed == nil {
+				err = errors.New("the sink that was to be killed ended by itself")
+			}
 			return err
 		}
 	}

@@ -33,7 +33,7 @@ func reencode(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	to, err := bucket.Open(client, *url)
 	if err != nil {
 		return err

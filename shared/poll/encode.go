@@ -215,7 +215,8 @@ func fieldsOf(entries []record.Value, known []string) []string {
 	}
 	var before []record.Field
 	for i := range entries {
-		for j, f := range entries[i].Fields {
+		fields := entries[i].Fields
+		for j, f := range fields {
 			name := f.Name
 			if j < len(before) && before[j].Name == name {
 				continue // seen with the entry before
@@ -224,7 +225,7 @@ func fieldsOf(entries []record.Value, known []string) []string {
 				seen[name] = struct{}{}
 			}
 		}
-		before = entries[i].Fields
+		before = fields
 	}
 	names := make([]string, 0, len(seen))
 	for name := range seen {
