@@ -59,6 +59,23 @@ func (p *pipeline) later(ahead time.Duration) poll.Summary {
 	return s
 }
 
+// A drainingSink is a sink in a process of its own that stands still at a step.
+type drainingSink struct {
+	*process
+	p    *pipeline
+	file string
+}
+
+// sleepDraining starts a sink and returns when it stands at the step.
+func (p *pipeline) sleepDraining(step string) drainingSink {
+	p.t.Helper()
+	p.settled()
+	d := drainingSink{p: p, file: filepath.Join(p.t.TempDir(), "asleep")}
+	d.process = start(p.t, steps.path(p.t, "sink"), p.env("RIFTLINE_STEP_PAUSE="+step+"="+d.file))
+	eventually(p.t, "the sink stands at "+step, func() bool { _, err := os.Stat(d.file); return err == nil })
+	return d
+}
+
 // A sleeper is a poll in a process of its own that stands still at a step.
 type sleeper struct {
 	p      *pipeline
@@ -403,7 +420,9 @@ func (p *pipeline) marked() bool {
 	return false
 }
 
-// The broker restarts while polls stand in the middle of publishing.
+// The broker restarts while polls stand in the middle of publishing, and sinks in the middle of a drain: before the first
+// record is read, with a batch that is not planned, and while the objects of one plan are created and those of the next
+// are read.
 func TestBrokerRestartsInTheMiddle(t *testing.T) {
 	t.Parallel()
 	broker := &peer{what: "kafka", script: "kafka.sh", args: kafka39.args[2:]}
@@ -415,7 +434,25 @@ func TestBrokerRestartsInTheMiddle(t *testing.T) {
 		changed(p)
 		asleep = append(asleep, p.sleep(step))
 	}
+	var draining []drainingSink
+	for _, step := range []string{"drain.1.loaded", "drain.7.assigned", "drain.9.creating"} {
+		p := newPipeline(t, options{broker: broker, sinkKeys: map[string]string{"flush.size": "1"}})
+		p.fill(0, 530) // more objects than a plan has
+		draining = append(draining, p.sleepDraining(step))
+	}
 	broker.restart(t)
+	for _, d := range draining {
+		if err := os.Remove(d.file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, d := range draining {
+		if d.wait(); d.cmd.ProcessState.ExitCode() != 0 {
+			t.Errorf("the sink ended with %v:\n%s", d.cmd.ProcessState, tail(d.output(), 40))
+		}
+		d.p.wantArchive(d.p.messages())
+		d.p.verifyDrained()
+	}
 	for _, s := range asleep {
 		if a := s.wake(); a.Outcome == poll.Stopped {
 			t.Errorf("%d %s", a.status, a.body)

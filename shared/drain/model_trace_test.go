@@ -259,6 +259,9 @@ func (w *world) sinkOf(c modelConfig) connector.Sink {
 	s := w.sink
 	s.FlushSize, s.NullIgnore, s.FlushOnDrainEnd = c.flush, c.nulls, !c.tail
 	s.TopicsDir = []string{"topics", "elsewhere"}[c.dir]
+	if c.plan == 1 {
+		s.MemoryMax = 1
+	}
 	return s
 }
 
@@ -280,6 +283,7 @@ func TestRealDrainsAreStepsOfTheModel(t *testing.T) {
 		{name: "topics.dir", log: "00000", configs: []modelConfig{{flush: 2}, {flush: 2, dir: 1}, {flush: 2}}, committed: never},
 		{name: "null values", log: "0n00nn0", configs: []modelConfig{{flush: 2}, {flush: 2, nulls: true}, {flush: 3, nulls: true}}, committed: never},
 		{name: "unfinished files are left", log: "0000000", configs: []modelConfig{{flush: 3, tail: true}, {flush: 4, tail: true}, {flush: 2}}, committed: never},
+		{name: "a plan for each flush", log: "0000000", configs: []modelConfig{{flush: 2, plan: 1}, {flush: 3, plan: 1}, {flush: 1, plan: 1}}, committed: never},
 		{name: "a committed offset", log: "00000", configs: []modelConfig{{flush: 2}, {flush: 2}, {flush: 3}}, committed: 2},
 	}
 	var mu sync.Mutex

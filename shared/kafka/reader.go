@@ -409,19 +409,20 @@ func (r *Reader) unpack(raw rawBatch, p page) (*Batch, error) {
 		return b, nil
 	}
 	defer b.Release()
-	if abort && abortMarker(b) {
+	marker, err := abortMarker(b)
+	if err == nil && abort && marker {
 		p.aborted.ended(raw)
 	}
-	return nil, nil //nolint:nilnil // as documented
+	return nil, err
 }
 
 // abortMarker says whether a control batch ends a transaction by aborting it: its record's key is a version and a type,
 // of two bytes each, and the type is 0.
-func abortMarker(b *Batch) bool {
+func abortMarker(b *Batch) (bool, error) {
 	b.from, b.to = 0, math.MaxInt64
 	var r kgo.Record
-	ok, err := b.Next(&r)
-	return ok && err == nil && len(r.Key) >= 4 && r.Key[2] == 0 && r.Key[3] == 0
+	ok, err := b.nextRecord(&r)
+	return ok && len(r.Key) >= 4 && r.Key[2] == 0 && r.Key[3] == 0, err
 }
 
 // before cuts off the records from offset to on.
