@@ -23,14 +23,12 @@ type compressed struct {
 	Wall    time.Duration `json:"wall_ns"`
 }
 
-// compressFor is how long the compressor runs.
-const compressFor = 1500 * time.Millisecond
-
 // compressAlone is the role "compress": the container files' writer on all processors, fed from memory and writing to
 // nowhere: what a drain would cost if there were nothing but the compressor.
 func compressAlone(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("compress", flag.ContinueOnError)
 	kindName, codec := flags.String("kind", "", ""), flags.String("codec", "", "")
+	long := flags.Duration("for", 0, "")
 	if flags.Parse(args) != nil {
 		return errUsage
 	}
@@ -39,7 +37,7 @@ func compressAlone(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	bodies, size := k.bodies(32 << 20)
+	bodies, size := k.bodies(8 << 20)
 	var total compressed
 	var mu sync.Mutex
 	var failed error
@@ -47,7 +45,7 @@ func compressAlone(ctx context.Context, args []string) error {
 	began := time.Now()
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			c, err := compressUntil(ctx, format, bodies, began.Add(compressFor))
+			c, err := compressUntil(ctx, format, bodies, began.Add(*long))
 			mu.Lock()
 			defer mu.Unlock()
 			total.Records += c.Records
@@ -87,7 +85,7 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 // compressUntil writes all bodies again and again until the time is over.
 func compressUntil(ctx context.Context, format *avrofile.Format, bodies [][]byte, end time.Time) (c compressed, err error) {
 	var out countingWriter
-	for n := int64(0); time.Now().Before(end) && ctx.Err() == nil; n++ {
+	for n := int64(0); (n == 0 || time.Now().Before(end)) && ctx.Err() == nil; n++ {
 		w := format.NewWriter(&out, avrofile.SyncOf("bench", 0, n))
 		for _, body := range bodies {
 			if err := w.Append(body); err != nil {

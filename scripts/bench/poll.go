@@ -77,6 +77,9 @@ func pollRepeatedly(ctx context.Context, args []string) error {
 	return errors.Join(env.Close(), answerJSON(p))
 }
 
+// entries is how many a polled ladder has; as small as the drains where those are small.
+func (b *bench) entries() int { return min(pollEntries, max(b.records/10, 10)) }
+
 // ownCPU is the processor time of this process.
 func ownCPU() time.Duration {
 	var u syscall.Rusage
@@ -89,7 +92,7 @@ func ownCPU() time.Duration {
 // polls measures polls of a ladder in which each entry has changed.
 func (b *bench) polls(ctx context.Context) (section, error) {
 	s := section{
-		Title:  fmt.Sprintf("Polls of %s entries, all of them changed each time, in one process", thousands(pollEntries)),
+		Title:  fmt.Sprintf("Polls of %s entries, all of them changed each time, in one process", thousands(b.entries())),
 		Header: []string{"source", "entries per CPU s", "entries/s", "CPU ms a poll", "peak MiB", "broker CPU s", "bucket CPU s"},
 		Notes: []string{fmt.Sprintf("%d polls after %d that are not counted. The API and the bucket are another process. Stated: castorm 0.8.11, on the machine that the tables above state; not measured here.",
 			pollsTimed, pollsBefore)},
@@ -128,7 +131,7 @@ func (b *bench) poll(ctx context.Context, profile string) (p polled, u usage, er
 		"name":                                name,
 		"connector.class":                     "com.github.castorm.kafka.connect.http.HttpSourceConnector",
 		"kafka.topic":                         t.topic,
-		"http.request.url":                    b.bucket.url + "/ladder?entries=" + strconv.Itoa(pollEntries),
+		"http.request.url":                    b.bucket.url + "/ladder?entries=" + strconv.Itoa(b.entries()),
 		"http.response.list.pointer":          "/entries",
 		"http.response.record.offset.pointer": "key=/puuid",
 	})
@@ -139,7 +142,7 @@ func (b *bench) poll(ctx context.Context, profile string) (p polled, u usage, er
 	if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, name+".json"), file, 0o600)); err != nil {
 		return p, u, err
 	}
-	u, err = b.child(ctx, b.env(dir), b.role("polls", "-connector", name, "-profile", profile), &p)
+	u, err = b.child(ctx, b.env(dir), b.role("polls", "-connector", name, "-profile", profile, "-entries", strconv.Itoa(b.entries())), &p)
 	return p, u, errors.Join(err, b.remove(ctx, t))
 }
 

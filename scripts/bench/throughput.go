@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // reencodePart is the part of a topic that the sink goes through which decodes: it is slow, and its figures are rates.
@@ -136,10 +137,11 @@ func (b *bench) compressors(ctx context.Context) (section, error) {
 		Header: []string{"records", "codec", "records/s", "MB/s", "records per CPU s", "packed to", "drain, 1 partition", "drain, 8 partitions"},
 		Notes:  []string{"The drains' records a second are those of the tables above; the percentage is of the compressor's."},
 	}
+	long := time.Duration(min(b.records, 1_500_000)) * time.Microsecond
 	for _, kindName := range []string{"ladder", "matches"} {
 		for _, codec := range []string{"null", "snappy", "zstandard"} {
 			var c compressed
-			u, err := b.child(ctx, nil, b.role("compress", "-kind", kindName, "-codec", codec), &c)
+			u, err := b.child(ctx, nil, b.role("compress", "-kind", kindName, "-codec", codec, "-for", long.String()), &c)
 			if err != nil {
 				return s, err
 			}
