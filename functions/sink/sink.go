@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strconv"
 	"syscall"
 	"time"
@@ -65,11 +66,23 @@ func run(ctx context.Context, args, environ []string, signals <-chan os.Signal, 
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	if env.Getenv("GOMEMLIMIT") == "" {
+		env.DrainDeps.Holds = boundHeap
+	}
 	env.DrainDeps.Stop = stopOn(env.WithLog(ctx), signals, cancel)
 	summary, _ := env.Drain(ctx, name, task, tasks)
 	// All clients are idle by now; what closing them says changes nothing.
 	_ = env.Close()
 	return summary.Outcome.ExitCode()
+}
+
+// besides is what a drain's heap has besides records and objects: clients, schemas, what a collection has not found yet.
+const besides = 16 << 20
+
+// boundHeap has the runtime collect when the heap comes near to what a drain holds at most, not when it has doubled since
+// the last collection: what is fetched becomes garbage within milliseconds, and would fill as much memory again.
+func boundHeap(holds int64) {
+	debug.SetMemoryLimit(holds + besides)
 }
 
 var errTooLate = errors.New("the drain did not end in time after SIGTERM")

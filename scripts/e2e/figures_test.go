@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/riftline/riftline/shared/local/gcs"
 	"github.com/riftline/riftline/shared/poll"
 )
 
@@ -59,6 +60,16 @@ func TestFigures(t *testing.T) {
 	}
 	spread(t, "exec to committed first poll, new topic, new subject", firsts)
 
+	var restarts []time.Duration
+	for range 7 {
+		p := newPipeline(t, options{sinkKeys: map[string]string{"flush.size": "3"}})
+		p.fill(0, 100)
+		p.settled()
+		p.dieDraining("drain.8.planned")
+		restarts = append(restarts, p.firstObject(filepath.Join(dir, "sink")))
+	}
+	spread(t, "sink killed -9 before its first object, exec of the next one to that object", restarts)
+
 	var later []time.Duration
 	for n := range 7 {
 		p.api.ladder(append(players(7), player(8, 1000+n)))
@@ -83,6 +94,34 @@ func TestFigures(t *testing.T) {
 	s := start(t, filepath.Join(dir, "sink"), big.env("RIFTLINE_LOG_LEVEL=info"))
 	s.wait()
 	t.Logf("drain of %d: peak memory of the sink %s", a.Published, peak(s))
+}
+
+// firstObject starts a sink and returns how long it took until it sent an object of the archive.
+func (p *pipeline) firstObject(binary string) time.Duration {
+	p.t.Helper()
+	arrived := make(chan time.Time, 1)
+	p.intercept(func(q gcs.Request) gcs.Fault {
+		if q.Op == gcs.OpInsert && q.Bucket == p.archive {
+			select {
+			case arrived <- time.Now():
+			default:
+			}
+		}
+		return gcs.Fault{}
+	})
+	defer p.intercept(nil)
+	began := time.Now()
+	s := start(p.t, binary, p.env())
+	if s.wait(); s.cmd.ProcessState.ExitCode() != 0 {
+		p.t.Fatalf("the sink ended with %v:\n%s", s.cmd.ProcessState, tail(s.output(), 40))
+	}
+	select {
+	case at := <-arrived:
+		return at.Sub(began)
+	default:
+		p.t.Fatal("the sink made no object")
+		return 0
+	}
 }
 
 func spread(t *testing.T, what string, all []time.Duration) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,7 +27,7 @@ type WriterOptions struct {
 // from another.
 //
 // Up to PartSize bytes are held in memory. Beyond that parts are sent as they fill, from a buffer of the same size,
-// through a resumable upload.
+// through a resumable upload, while the caller goes on writing: see [Writer.Held].
 type Writer struct {
 	b       *Bucket
 	name    string
@@ -37,6 +38,13 @@ type Writer struct {
 	held   bytes.Buffer
 	stream *storage.Writer
 	sum    uint32
+	// Once there is a stream: next is what is not queued yet, chunks are on their way to it in queue, and sent is closed
+	// when all of them were sent, or failed was set.
+	next   []byte
+	chunk  int
+	queue  chan []byte
+	sent   chan struct{}
+	failed error
 	// again is set when the library repeats a request, so that what it says of the last one is not the whole truth.
 	again atomic.Bool
 	ended atomic.Bool
@@ -63,11 +71,86 @@ func (w *Writer) Write(p []byte) (int, error) {
 	if err := w.startStream(); err != nil {
 		return 0, fmt.Errorf("writing a part of %s: %w", w.b.URL(w.name), err)
 	}
-	n, err := w.stream.Write(p)
-	if err != nil {
-		return n, fmt.Errorf("writing a part of %s: %w", w.b.URL(w.name), notPublished(err))
+	if err := w.enqueue(p); err != nil {
+		return 0, fmt.Errorf("writing a part of %s: %w", w.b.URL(w.name), err)
 	}
-	return n, nil
+	return len(p), nil
+}
+
+const (
+	// chunks is how many chunks a stream holds besides its part: one that is written to, queued and one that is sent.
+	chunks = queued + 2
+	queued = 2
+	// smallestChunk and largestChunk bound their size in bytes.
+	smallestChunk, largestChunk = 64 << 10, 256 << 10
+)
+
+// Held is how many bytes a writer holds at most once its object is larger than a part.
+func (o WriterOptions) Held() int { return o.PartSize + chunks*o.chunk() }
+
+func (o WriterOptions) chunk() int { return min(max(o.PartSize/8, smallestChunk), largestChunk) }
+
+// freeChunks are chunks that were sent, of largestChunk bytes.
+var freeChunks sync.Pool
+
+func (w *Writer) newChunk() []byte {
+	if w.chunk == largestChunk {
+		if b, ok := freeChunks.Get().(*[]byte); ok {
+			return (*b)[:0]
+		}
+	}
+	return make([]byte, 0, w.chunk)
+}
+
+// enqueue copies what is written into chunks, and waits while more of them are on their way than may be.
+func (w *Writer) enqueue(p []byte) error {
+	for len(p) > 0 {
+		if w.next == nil {
+			w.next = w.newChunk()
+		}
+		n := min(cap(w.next)-len(w.next), len(p))
+		w.next, p = append(w.next, p[:n]...), p[n:]
+		if len(w.next) == cap(w.next) {
+			if err := w.send(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// send queues the chunk that was written to.
+func (w *Writer) send() error {
+	select {
+	case w.queue <- w.next:
+		w.next = nil
+		return nil
+	case <-w.sent:
+		return w.failed
+	}
+}
+
+// sendAll sends chunks until there are no more, or one cannot be sent.
+func (w *Writer) sendAll() {
+	defer close(w.sent)
+	for {
+		select {
+		case b, more := <-w.queue:
+			if !more {
+				return
+			}
+			if _, err := w.stream.Write(b); err != nil {
+				w.failed = notPublished(err)
+				return
+			}
+			if cap(b) == largestChunk {
+				freeChunks.Put(&b)
+			}
+		case <-w.ctx.Done():
+			w.failed = notPublished(w.ctx.Err())
+			return
+		}
+	}
 }
 
 // notPublished is the class of an error before the last part was sent: whatever happened, nothing is visible.
@@ -97,12 +180,11 @@ func (w *Writer) startStream() error {
 	w.stream.ChunkTransferTimeout = w.b.timeouts.Part
 	w.stream.ChunkRetryDeadline = w.b.timeouts.Commit
 	w.stream.ContentType, w.stream.Metadata = contentType(w.options.ContentType), w.options.Metadata
+	w.chunk, w.queue, w.sent = w.options.chunk(), make(chan []byte, queued), make(chan struct{})
+	go w.sendAll()
 	held := w.held.Bytes()
 	w.held = bytes.Buffer{}
-	if _, err := w.stream.Write(held); err != nil {
-		return notPublished(err)
-	}
-	return nil
+	return w.enqueue(held)
 }
 
 // Commit makes the object visible and returns its generation. Errors as those of [Bucket.Put].
@@ -117,6 +199,9 @@ func (w *Writer) Commit() (generation int64, err error) {
 	if err := w.ctx.Err(); err != nil {
 		return 0, fmt.Errorf("writing %s: %w: %w", w.b.URL(w.name), ErrUnavailable, err)
 	}
+	if err := w.finish(); err != nil {
+		return 0, fmt.Errorf("writing a part of %s: %w", w.b.URL(w.name), err)
+	}
 	late := time.AfterFunc(w.b.timeouts.Commit, w.cancel)
 	defer late.Stop()
 	if err := w.stream.Close(); err != nil {
@@ -127,6 +212,20 @@ func (w *Writer) Commit() (generation int64, err error) {
 		return 0, fmt.Errorf("writing %s: %w: the object at generation %d has checksum %08x and not %08x; remove it by hand", w.b.URL(w.name), ErrUnknown, at.Generation, at.CRC32C, w.sum)
 	}
 	return at.Generation, nil
+}
+
+// finish waits until all chunks are sent.
+func (w *Writer) finish() error {
+	var err error
+	if len(w.next) > 0 {
+		err = w.send()
+	}
+	if err == nil {
+		close(w.queue)
+		<-w.sent
+		err = w.failed
+	}
+	return err
 }
 
 // Cancel ends the upload; nothing becomes visible. After Commit it does nothing.

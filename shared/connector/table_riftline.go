@@ -34,7 +34,7 @@ var riftlineSinkKeys = []entry{
 	{key: "riftline.flush.on.drain.end", def: "true", class: Honoured, reason: "whether a drain writes its last, unfinished file; false leaves it for the next, as Connect does", check: boolean},
 	{key: "riftline.schema.change", def: "sibling", class: Honoured, reason: "sibling keeps one file per schema open until a flush; rotate closes all at every change, as Connect does", check: choice([]string{"sibling", "rotate"})},
 	{key: "riftline.flush.bytes", def: "0", class: Honoured, reason: "bytes of records, uncompressed, after which a flush is made, over all files of a topic-partition; 0 is off", check: whole(0, 1<<40)},
-	{key: "riftline.memory.max.bytes", def: "33554432", class: Honoured, reason: "what a drain may hold of a topic-partition before it writes; open files that hold more are closed early", check: whole(1<<20, 1<<40)},
+	{key: "riftline.memory.max.bytes", def: "33554432", class: Honoured, reason: "what a drain may hold of all its topic-partitions together before it writes, in equal parts; open files that hold more than their part are closed early", check: whole(1<<20, 1<<40)},
 }
 
 // riftlineKeys are riftline's own settings that both kinds have.

@@ -39,6 +39,11 @@
 //  10. All durable: the frontier moves, back to 6.
 //  11. At the end write the head without the plan. Losing this is harmless.
 //
+// Step 7 of the next batch runs while steps 8 to 10 of a batch do, and no further ahead. What it has is in memory and in
+// uploads that are not finished, so nobody sees it: it begins where the batch before ends, is planned when that one is
+// durable, and is thrown away when that one is lost. What it comes upon, the end or a reason to stop, is acted on then.
+// Both batches together hold the partition's part of riftline.memory.max.bytes: see budget.
+//
 // # Why it holds
 //
 // The condition on the head's generation makes all plans of a partition one chain. A name belongs to fixed offsets for

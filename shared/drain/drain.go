@@ -77,6 +77,10 @@ type Deps struct {
 	// Stop, unless nil, ends the drain when it is closed: no new plan is made, the one in flight is finished.
 	Stop <-chan struct{}
 
+	// Holds, unless nil, is told before anything is read how many bytes of records and objects the drain holds at most, so
+	// that a process that does nothing else can bound its heap.
+	Holds func(bytes int64)
+
 	// Now is the clock, time.Now unless set.
 	Now func() time.Time
 	// Rand draws plan ids, crypto/rand unless set.
@@ -193,7 +197,12 @@ func begin(ctx context.Context, s connector.Sink, d Deps) ([]*partition, error) 
 	for _, p := range ours {
 		p.account = memory.open()
 	}
-	d.Consumer.Share(s.MemoryMax/2, memory.inFlight)
+	// Fetched records have half of what the objects have, besides.
+	fetched := s.MemoryMax / 2
+	d.Consumer.Share(fetched, memory.inFlight)
+	if d.Holds != nil {
+		d.Holds(s.MemoryMax + fetched)
+	}
 	return ours, locate(ctx, d, ours)
 }
 

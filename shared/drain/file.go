@@ -37,7 +37,7 @@ const (
 	creates = 8
 	// streams is how many objects may be uploaded in parts at a time, each with a buffer of its own, before
 	// riftline.memory.max.bytes calls for a flush.
-	streams = 4
+	streams = 8
 	// minStream keeps a small gcs.part.size or riftline.memory.max.bytes from streaming every object.
 	minStream = 256 << 10
 )
@@ -55,6 +55,8 @@ type file struct {
 
 	data   []byte
 	stream *bucket.Writer
+	// streamed is how many bytes the upload holds.
+	streamed int
 	// begin starts the upload.
 	begin func() *bucket.Writer
 	size  int64
@@ -69,9 +71,9 @@ func (p *partition) newFile(ctx context.Context, plan, name string, first int64,
 	}
 	f.avro = t.files.NewWriter(f, avrofile.SyncOf(p.topic.Name, p.number, first))
 	f.begin = func() *bucket.Writer {
-		return p.deps.Archive.NewWriter(ctx, name, bucket.WriterOptions{
-			PartSize: f.limit, ContentType: contentType, Metadata: f.metadata(false),
-		})
+		o := bucket.WriterOptions{PartSize: f.limit, ContentType: contentType, Metadata: f.metadata(false)}
+		f.streamed = o.Held()
+		return p.deps.Archive.NewWriter(ctx, name, o)
 	}
 	return f
 }
@@ -123,10 +125,7 @@ const fileCost = 2 << 10
 // held is how many bytes the file holds in memory.
 func (f *file) held() int64 {
 	n := fileCost + cap(f.data) + f.avro.Buffered()
-	if f.stream != nil {
-		n += f.limit
-	}
-	return int64(n)
+	return int64(n + f.streamed)
 }
 
 // close ends the container file. The object is not visible yet.

@@ -1,0 +1,106 @@
+package bucket
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/riftline/riftline/shared/local/gcs"
+)
+
+// TestWriterSendsWhileItIsWrittenTo: what fits into its chunks is taken while a part is on its way, and all of it arrives.
+func TestWriterSendsWhileItIsWrittenTo(t *testing.T) {
+	t.Parallel()
+	s, b, _ := open(t)
+	arrived, goOn := make(chan struct{}, 10), make(chan struct{})
+	s.Intercept(func(r gcs.Request) gcs.Fault {
+		if r.Op != gcs.OpUpload {
+			return gcs.Fault{}
+		}
+		arrived <- struct{}{}
+		return gcs.Fault{Until: goOn}
+	})
+	const part = 512 << 10
+	o := WriterOptions{PartSize: part}
+	w := b.NewWriter(t.Context(), "x", o)
+	var all []byte
+	write := func(n int) {
+		p := bytes.Repeat([]byte{byte(len(all) >> 10)}, n)
+		all = append(all, p...)
+		if _, err := w.Write(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(part)
+	write(1)
+	write(o.chunk() - 1)
+	<-arrived // the first part is sent, and not answered
+	write((chunks - 2) * o.chunk())
+	close(goOn)
+	write(3*part + 7)
+	if _, err := w.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Objects("state", "poll/x"); len(got) != 1 || !bytes.Equal(got[0].Data, all) {
+		t.Fatalf("%d objects", len(got))
+	}
+}
+
+// TestWriterIsCancelledWhileItSends: nothing is seen and nothing goes on.
+func TestWriterIsCancelledWhileItSends(t *testing.T) {
+	t.Parallel()
+	s, b, _ := open(t)
+	arrived := make(chan struct{}, 10)
+	s.Intercept(func(r gcs.Request) gcs.Fault {
+		if r.Op != gcs.OpUpload {
+			return gcs.Fault{}
+		}
+		arrived <- struct{}{}
+		return gcs.Fault{Hang: true}
+	})
+	w := b.NewWriter(t.Context(), "x", WriterOptions{PartSize: 256 << 10})
+	if _, err := w.Write(make([]byte, 400<<10)); err != nil {
+		t.Fatal(err)
+	}
+	<-arrived
+	w.Cancel()
+	<-w.sent
+	if _, err := w.Write(make([]byte, 1)); err == nil {
+		t.Error("it can be written to")
+	}
+	if _, err := w.Commit(); err == nil {
+		t.Error("it can be committed")
+	}
+	if n := len(s.Objects("state", "")); n != 0 {
+		t.Fatalf("%d objects", n)
+	}
+}
+
+// TestWriterFailsInTheMiddle: a part that is refused makes a later write or the commit fail, and nothing is published.
+func TestWriterFailsInTheMiddle(t *testing.T) {
+	t.Parallel()
+	for name, more := range map[string]int{"then a commit": 0, "then more": 4 << 20} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, b, _ := open(t)
+			s.Intercept(func(r gcs.Request) gcs.Fault {
+				if r.Op == gcs.OpUpload {
+					return gcs.Fault{Before: 403}
+				}
+				return gcs.Fault{}
+			})
+			w := b.NewWriter(t.Context(), "x", WriterOptions{PartSize: 256 << 10})
+			_, err := w.Write(make([]byte, 600<<10+more))
+			if err == nil {
+				_, err = w.Commit()
+			}
+			if !errors.Is(err, ErrDenied) {
+				t.Errorf("%v", err)
+			}
+			w.Cancel()
+			if n := len(s.Objects("state", "")); n != 0 {
+				t.Fatalf("%d objects", n)
+			}
+		})
+	}
+}
