@@ -74,7 +74,11 @@ func appendBytes(to []byte, s string) []byte {
 	return append(binary.AppendVarint(to, int64(len(s))), s...)
 }
 
-// Writer writes a container file. Its bytes depend on the format, the sync marker and the bodies alone.
+// packers is how many blocks of a file are compressed at a time while the next one fills.
+const packers = 2
+
+// Writer writes a container file. Its bytes depend on the format, the sync marker and the bodies alone. Blocks are
+// compressed in goroutines of their own, and written in their order.
 type Writer struct {
 	out     io.Writer
 	format  *Format
@@ -83,9 +87,20 @@ type Writer struct {
 
 	block []byte
 	count int64
-	// head and packed are kept from block to block.
-	head   []byte
-	packed []byte
+	// packing are the blocks that are being compressed, the oldest first, and waiting is how many bytes they have.
+	packing []*packed
+	waiting int
+	// head, and free, whose buffers are not in use, are kept from block to block.
+	head []byte
+	free []*packed
+}
+
+// packed is a block that is compressed, or will be when done is closed.
+type packed struct {
+	block, out []byte
+	count      int64
+	done       chan struct{}
+	err        error
 }
 
 // NewWriter begins a file; nothing is written before the first block is full or [Writer.Close] is called.
@@ -108,34 +123,92 @@ func (w *Writer) Append(body []byte) error {
 	return nil
 }
 
-// Buffered is how many bytes of records wait for their block to be full.
-func (w *Writer) Buffered() int { return len(w.block) }
+// Buffered is how many bytes of records wait for their block to be full, or to be compressed.
+func (w *Writer) Buffered() int { return len(w.block) + w.waiting }
 
 // Close writes what is left, and the header of a file without records. It does not close the underlying writer.
 func (w *Writer) Close() error {
-	err := w.flush()
-	w.block, w.head, w.packed = nil, nil, nil
+	err := w.begin()
+	if err == nil && w.count > 0 {
+		if w.format.codec == Null {
+			err = w.writeBlock(w.block, w.count)
+		} else {
+			p := w.take()
+			if len(w.packing) == 0 {
+				p.pack(w.format.codec)
+			} else {
+				go p.pack(w.format.codec)
+			}
+			w.packing = append(w.packing, p)
+		}
+	}
+	for err == nil && len(w.packing) > 0 {
+		err = w.writeOldest()
+	}
+	w.block, w.count, w.head, w.packing, w.free, w.waiting = nil, 0, nil, nil, nil, 0
 	return err
 }
 
+func (w *Writer) begin() error {
+	if w.started {
+		return nil
+	}
+	w.started = true
+	return w.write(w.format.header, w.sync[:])
+}
+
+// flush ends the block.
 func (w *Writer) flush() error {
-	if !w.started {
-		w.started = true
-		if err := w.write(w.format.header, w.sync[:]); err != nil {
+	if err := w.begin(); err != nil {
+		return err
+	}
+	if w.format.codec == Null {
+		err := w.writeBlock(w.block, w.count)
+		w.block, w.count = w.block[:0], 0
+		return err
+	}
+	if len(w.packing) == packers {
+		if err := w.writeOldest(); err != nil {
 			return err
 		}
 	}
-	if w.count == 0 {
-		return nil
+	p := w.take()
+	w.packing = append(w.packing, p)
+	go p.pack(w.format.codec)
+	return nil
+}
+
+// take makes the block one to be compressed, and begins an empty one.
+func (w *Writer) take() *packed {
+	p := &packed{}
+	if n := len(w.free); n > 0 {
+		p, w.free = w.free[n-1], w.free[:n-1]
 	}
-	packed, err := w.pack()
-	if err != nil {
-		return err
+	p.block, w.block = w.block, p.block[:0]
+	p.count, w.count = w.count, 0
+	p.done = make(chan struct{})
+	w.waiting += len(p.block)
+	return p
+}
+
+// writeOldest writes the oldest of the blocks that are being compressed, when it is.
+func (w *Writer) writeOldest() error {
+	p := w.packing[0]
+	<-p.done
+	w.packing = append(w.packing[:0], w.packing[1:]...)
+	w.waiting -= len(p.block)
+	if p.err != nil {
+		return p.err
 	}
-	w.head = binary.AppendVarint(w.head[:0], w.count)
-	w.head = binary.AppendVarint(w.head, int64(len(packed)))
-	w.block, w.count = w.block[:0], 0
-	return w.write(w.head, packed, w.sync[:])
+	err := w.writeBlock(p.out, p.count)
+	w.free = append(w.free, p)
+	return err
+}
+
+func (w *Writer) writeBlock(data []byte, count int64) error {
+	w.head = binary.AppendVarint(w.head[:0], count)
+	w.head = binary.AppendVarint(w.head, int64(len(data)))
+	return w.write(w.head, data, w.sync[:])
 }
 
 func (w *Writer) write(parts ...[]byte) error {
@@ -148,20 +221,18 @@ func (w *Writer) write(parts ...[]byte) error {
 }
 
 // pack compresses the block (Avro 1.12 specification, "Required Codecs" and "Optional Codecs").
-func (w *Writer) pack() ([]byte, error) {
-	switch w.format.codec {
+func (p *packed) pack(codec string) {
+	defer close(p.done)
+	switch codec {
 	case Deflate:
-		return w.deflate()
+		p.deflate()
 	case Snappy:
-		w.packed = s2.EncodeSnappy(w.packed[:cap(w.packed)], w.block)
+		p.out = s2.EncodeSnappy(p.out[:cap(p.out)], p.block)
 		// The sum is of the uncompressed block.
-		w.packed = binary.BigEndian.AppendUint32(w.packed, crc32.ChecksumIEEE(w.block))
+		p.out = binary.BigEndian.AppendUint32(p.out, crc32.ChecksumIEEE(p.block))
 	case Zstandard:
-		w.packed = zstandard().EncodeAll(w.block, w.packed[:0])
-	default:
-		return w.block, nil
+		p.out = zstandard().EncodeAll(p.block, p.out[:0])
 	}
-	return w.packed, nil
 }
 
 type appender struct{ b []byte }
@@ -177,24 +248,24 @@ var deflaters = sync.Pool{New: func() any {
 	return d
 }}
 
-func (w *Writer) deflate() ([]byte, error) {
+func (p *packed) deflate() {
 	d, _ := deflaters.Get().(*flate.Writer)
 	defer deflaters.Put(d)
-	to := appender{b: w.packed[:0]}
+	to := appender{b: p.out[:0]}
 	d.Reset(&to)
-	if _, err := d.Write(w.block); err != nil {
-		return nil, fmt.Errorf("deflating an Avro block: %w", err)
+	_, err := d.Write(p.block)
+	if err == nil {
+		err = d.Close()
 	}
-	if err := d.Close(); err != nil {
-		return nil, fmt.Errorf("deflating an Avro block: %w", err)
+	if err != nil {
+		p.err = fmt.Errorf("deflating an Avro block: %w", err)
 	}
-	w.packed = to.b
-	return w.packed, nil
+	p.out = to.b
 }
 
 // zstandard is shared: EncodeAll may be called concurrently. One encoder of its own per processor is its default.
 var zstandard = sync.OnceValue(func() *zstd.Encoder {
 	// Options that exist give no error.
-	e, _ := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderCRC(false))
+	e, _ := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderCRC(false), zstd.WithWindowSize(2*blockSize))
 	return e
 })

@@ -40,6 +40,9 @@ const (
 	streams = 8
 	// minStream keeps a small gcs.part.size or riftline.memory.max.bytes from streaming every object.
 	minStream = 256 << 10
+	// lastBlock is room for the block with which a file becomes too large to be held in memory, in a buffer whose size is
+	// a power of two.
+	lastBlock = 512 << 10
 )
 
 // errGone says that a streamed object is absent after its upload ended.
@@ -67,7 +70,7 @@ func (p *partition) newFile(ctx context.Context, plan, name string, first int64,
 	f := &file{
 		p: p, plan: plan,
 		planned: PlannedObject{Name: name, First: first, Last: first, SchemaID: t.id},
-		limit:   max(int(min(int64(p.sink.PartSize), p.account.part()/streams)), minStream),
+		limit:   max(int(min(int64(p.sink.PartSize), p.account.part()/streams))-lastBlock, minStream),
 	}
 	f.avro = t.files.NewWriter(f, avrofile.SyncOf(p.topic.Name, p.number, first))
 	f.begin = func() *bucket.Writer {

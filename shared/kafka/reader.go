@@ -418,11 +418,18 @@ func (r *Reader) unpack(raw rawBatch, p page) (*Batch, error) {
 
 // abortMarker says whether a control batch ends a transaction by aborting it: its record's key is a version and a type,
 // of two bytes each, and the type is 0.
-func abortMarker(b *Batch) (bool, error) {
+func abortMarker(b *Batch) (abort bool, err error) {
 	b.from, b.to = 0, math.MaxInt64
 	var r kgo.Record
-	ok, err := b.nextRecord(&r)
-	return ok && len(r.Key) >= 4 && r.Key[2] == 0 && r.Key[3] == 0, err
+	for first := true; ; first = false {
+		ok, err := b.nextRecord(&r)
+		if !ok || err != nil {
+			return abort, err
+		}
+		if first {
+			abort = len(r.Key) >= 4 && r.Key[2] == 0 && r.Key[3] == 0
+		}
+	}
 }
 
 // before cuts off the records from offset to on.
