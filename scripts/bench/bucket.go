@@ -120,7 +120,7 @@ func (s *bucketServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, _, _ := strings.Cut(path, "/")
 	if isUpload {
 		if err := s.wait(r.Context(), name); err != nil {
-			panic(http.ErrAbortHandler) // the client has gone
+			panic(http.ErrAbortHandler)
 		}
 	}
 	if !isUpload || !strings.HasPrefix(name, discarding) {
@@ -132,7 +132,10 @@ func (s *bucketServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// wait holds a write until it may go on.
+// errHeld is a write that was held until its hold ended.
+var errHeld = errors.New("write was held")
+
+// wait holds a write that is to be held; it never goes on.
 func (s *bucketServer) wait(ctx context.Context, bucket string) error {
 	s.mu.Lock()
 	h := s.holds[bucket]
@@ -147,7 +150,8 @@ func (s *bucketServer) wait(ctx context.Context, bucket string) error {
 	s.mu.Unlock()
 	select {
 	case <-h.done:
-		return nil
+		// Its client was killed: a server that has not read the body does not see that, and would create the object.
+		return errHeld
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -363,7 +367,7 @@ func (s *bucketServer) makeOrDrop(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// hold makes writes wait (POST), or lets them go on (DELETE).
+// hold makes writes wait (POST), or drops those that wait and lets others pass (DELETE).
 func (s *bucketServer) hold(w http.ResponseWriter, r *http.Request) {
 	bucket := r.URL.Query().Get("bucket")
 	s.mu.Lock()

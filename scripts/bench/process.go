@@ -30,7 +30,7 @@ type usage struct {
 func (b *bench) child(ctx context.Context, env, command []string, answer any) (usage, error) {
 	var out, said bytes.Buffer
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.dir, "TMPDIR=" + os.TempDir(), "GOGC=" + os.Getenv("GOGC")}, env...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.dir, "TMPDIR=" + os.TempDir()}, env...)
 	cmd.Stdout, cmd.Stderr = &out, &said
 	broker, bucket := b.broker.cpu(), cpuOf(b.bucket.pid)
 	began := time.Now()
