@@ -8,7 +8,7 @@ unit = $(shell go list ./... | grep -v -e /scripts/check -e /scripts/e2e -e /scr
 race = $(shell command -v "$$(go env CC)" >/dev/null && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
 gotest = RIFTLINE_RACE='$(race)' go run ./scripts/gotest
 
-.PHONY: help run run-real test test-unit test-check test-fuzz test-infra test-e2e test-long crash-source crash-sink figures bench bench-poll-cost lint fmt build images clean
+.PHONY: help run run-real test test-unit test-check test-fuzz test-infra test-e2e test-long crash-source crash-sink figures bench bench-micro bench-poll-cost profile lint fmt build images clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,7 +63,13 @@ crash-sink: ## Kill -9 of KILLS=500 sinks at random and at each step, overlappin
 figures: ## Measure sizes, starts and memory of the binaries
 	RIFTLINE_FIGURES=1 go test -count=1 -v -run TestFigures -timeout 20m ./scripts/e2e
 
-bench: ## Benchmarks
+bench: ## Drains and polls against a real Kafka, beside their limits and their marks; the table lies in .bench, too
+	go run ./scripts/bench
+
+profile: ## Profiles of a drain and of a poll: what is at their top, and the files in .bench
+	go run ./scripts/bench -profile
+
+bench-micro: ## Benchmarks of single packages
 	go test -run '^$$' -bench . -benchmem -p 1 $(unit)
 
 bench-poll-cost: ## Count what polls ask of Cloud Storage and Kafka
@@ -84,4 +90,4 @@ images: ## The container images, into bin/images
 	scripts/images.sh
 
 clean: ## Remove what was built and what runs left
-	rm -rf bin .riftline .riftline-real
+	rm -rf bin .bench .riftline .riftline-real

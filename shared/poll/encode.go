@@ -59,7 +59,8 @@ func (r *run) encode(ctx context.Context, b batch) ([]part, error) {
 				cursor = r.cursorAfter(cursor, b, b.changes[first:i])
 				parts[n-1].cursor, first = cursor, i
 			}
-			parts = append(parts, part{id: id, changes: map[string]*sourceoffset.Fingerprint{}})
+			most := min(len(b.changes)-i, r.d.PartRecords)
+			parts = append(parts, part{id: id, records: make([]*kgo.Record, 0, most), changes: make(map[string]*sourceoffset.Fingerprint, most)})
 			size = 0
 		}
 		size += bytes
@@ -72,7 +73,7 @@ func (r *run) encode(ctx context.Context, b batch) ([]part, error) {
 		case c.entry == nil:
 			p.changes[c.Key] = nil
 		default:
-			p.changes[c.Key] = &c.Fingerprint
+			p.changes[c.Key] = &b.changes[i].Fingerprint
 		}
 	}
 	parts[len(parts)-1].cursor = b.cursor
@@ -124,6 +125,13 @@ func (r *run) encoding(ctx context.Context, registry Registry, b batch) (e encod
 	return e, err
 }
 
+// Values are written one behind the other into chunks, a new one of which is begun when less than chunkRest is left: they
+// are all published together, and a slice for each would be most of what a poll leaves to the garbage collector.
+const (
+	chunkSize = 64 << 10
+	chunkRest = 1 << 10
+)
+
 // typedValues encodes the changed entries with the schema that the whole answer asks for, merged with the subject's
 // latest.
 func (r *run) typedValues(ctx context.Context, registry Registry, b batch) ([][]byte, error) {
@@ -149,14 +157,19 @@ func (r *run) typedValues(ctx context.Context, registry Registry, b batch) ([][]
 		return nil, fmt.Errorf("registering the schema of %s: %w", subject, err)
 	}
 	values := make([][]byte, len(b.changes))
+	var chunk []byte
 	for i, c := range b.changes {
 		if c.entry == nil {
 			continue
 		}
-		value := schema.AppendHeader(make([]byte, 0, 512), registered.ID)
-		if values[i], err = registered.Schema.AppendBody(value, c.entry, stamps, r.start); err != nil {
+		if cap(chunk)-len(chunk) < chunkRest {
+			chunk = make([]byte, 0, chunkSize)
+		}
+		at := len(chunk)
+		if chunk, err = registered.Schema.AppendBody(schema.AppendHeader(chunk, registered.ID), c.entry, stamps, r.start); err != nil {
 			return nil, failed(Upstream, "encoding the entry with key %q as schema %d of %s: %w", c.Key, registered.ID, subject, err)
 		}
+		values[i] = chunk[at:len(chunk):len(chunk)]
 	}
 	return values, nil
 }
@@ -212,13 +225,19 @@ func fieldsOf(entries []record.Value, known []string) []string {
 	for _, name := range known {
 		seen[name] = struct{}{}
 	}
+	var before []record.Field
 	for i := range entries {
-		for _, f := range entries[i].Fields {
+		fields := entries[i].Fields
+		for j, f := range fields {
 			name := f.Name
+			if j < len(before) && before[j].Name == name {
+				continue // seen with the entry before
+			}
 			if _, ok := seen[name]; !ok && len(seen) < maxFields {
 				seen[name] = struct{}{}
 			}
 		}
+		before = fields
 	}
 	names := make([]string, 0, len(seen))
 	for name := range seen {

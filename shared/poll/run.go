@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/riftline/riftline/shared/connector"
@@ -306,6 +307,7 @@ func (r *run) compareSnapshot(ctx context.Context, b *batch, keys []string, time
 		entries[i] = sourceoffset.Entry{Key: keys[at], Fingerprint: prints.Of(&b.answer.Entries[at])}
 	}
 	d := sourceoffset.Compare(r.st.Base, entries, r.start, r.s.Dedupe.Keep)
+	b.changes = slices.Grow(b.changes, len(d.Changes))
 	for _, c := range d.Changes {
 		at := order[c.Index]
 		b.changes = append(b.changes, change{Changed: c, entry: &b.answer.Entries[at], at: times[at]})

@@ -119,11 +119,15 @@ func Compare(base Base, entries []Entry, now time.Time, keep time.Duration) Diff
 		if ok && !known.MissingSince.IsZero() && now.Sub(known.MissingSince) > keep {
 			ok = false
 		}
+		if d.Changes == nil && (!ok || known.Fingerprint != e.Fingerprint) {
+			d.Changes = make([]Changed, 0, len(entries)-i)
+		}
 		switch {
 		case !ok:
 			d.Changes = append(d.Changes, Changed{Entry: e, Index: i})
 		case known.Fingerprint != e.Fingerprint:
-			d.Changes = append(d.Changes, Changed{Entry: e, Index: i, Before: &known.Fingerprint})
+			before := known.Fingerprint
+			d.Changes = append(d.Changes, Changed{Entry: e, Index: i, Before: &before})
 		default:
 			d.Unchanged++
 			if !known.MissingSince.IsZero() {

@@ -3,6 +3,7 @@ package sourceoffset
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -52,20 +53,24 @@ func decompress(data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: decompressing: %w", ErrDamaged, err)
 	}
-	body, err := io.ReadAll(io.LimitReader(zip, maxBody+1))
-	if err != nil {
+	// The last four bytes say how large the content is (RFC 1952, ISIZE), which is no more than a hint: deflate makes at
+	// most a thousandth of it.
+	hint := min(int64(binary.LittleEndian.Uint32(data[len(data)-4:])), 1024*int64(len(data)), maxBody)
+	body := bytes.NewBuffer(make([]byte, 0, hint+bytes.MinRead))
+	if _, err := body.ReadFrom(io.LimitReader(zip, maxBody+1)); err != nil {
 		return nil, fmt.Errorf("%w: decompressing: %w", ErrDamaged, err)
 	}
-	if int64(len(body)) > maxBody {
+	if int64(body.Len()) > maxBody {
 		return nil, fmt.Errorf("%w: more than %d bytes", ErrDamaged, maxBody)
 	}
-	return body, nil
+	return body.Bytes(), nil
 }
 
 // checkVersion looks for the version first, and by itself, as a newer format may differ in everything else. It returns
 // the kind, on which the form of base depends.
 func checkVersion(body []byte) (kind Kind, err error) {
-	in := jsontext.NewDecoder(bytes.NewReader(body))
+	// Names that repeat are found by the reading that follows; to look for them twice is most of a reading.
+	in := jsontext.NewDecoder(bytes.NewReader(body), jsontext.AllowDuplicateNames(true))
 	if in.PeekKind() != '{' {
 		return "", fmt.Errorf("%w: no JSON object", ErrDamaged)
 	}
@@ -355,7 +360,8 @@ func (d *decoder) topicID() (id [16]byte, err error) {
 }
 
 func (d *decoder) base() (Base, error) {
-	b := Base{}
+	// A key and what is known of it are rarely shorter.
+	b := make(Base, len(d.body)/256)
 	err := d.object(func(key string, _ int64) error {
 		known, err := d.known()
 		b[key] = known

@@ -67,9 +67,11 @@ var writers = sync.Pool{New: func() any {
 func Encode(s State) ([]byte, error) {
 	zip := writers.Get().(*gzip.Writer)
 	defer writers.Put(zip)
-	var out bytes.Buffer
-	zip.Reset(&out)
-	if _, err := zip.Write(encodeState(s)); err != nil {
+	body := encodeState(s)
+	// Most of it is fingerprints and ids, which hardly shrink.
+	out := bytes.NewBuffer(make([]byte, 0, len(body)+1024))
+	zip.Reset(out)
+	if _, err := zip.Write(body); err != nil {
 		return nil, fmt.Errorf("compressing source offset object: %w", err)
 	}
 	if err := zip.Close(); err != nil {
@@ -187,7 +189,7 @@ func appendIntent(dst []byte, i *Intent, kind Kind) []byte {
 }
 
 func appendChanges(dst []byte, changes map[string]*Fingerprint) []byte {
-	dst = append(dst, '{')
+	dst = append(slices.Grow(dst, 1024+128*len(changes)), '{')
 	for n, key := range sortedKeys(changes) {
 		if n > 0 {
 			dst = append(dst, ',')
