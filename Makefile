@@ -8,7 +8,7 @@ unit = $(shell go list ./... | grep -v -e /scripts/check -e /scripts/e2e -e /scr
 race = $(shell command -v "$$(go env CC)" >/dev/null && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
 gotest = RIFTLINE_RACE='$(race)' go run ./scripts/gotest
 
-.PHONY: help run run-real test test-unit test-check test-infra test-e2e test-long crash-source crash-sink figures bench bench-poll-cost lint fmt build clean
+.PHONY: help run run-real test test-unit test-check test-infra test-e2e test-long crash-source crash-sink figures bench bench-poll-cost lint fmt build images clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ build: ## The binaries, into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/riftline ./scripts/riftline
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -tags timetzdata -o bin/poller ./functions/poller/cmd
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -tags timetzdata -o bin/sink ./functions/sink/cmd
+
+images: ## The container images, into bin/images
+	scripts/images.sh
 
 clean: ## Remove what was built and what runs left
 	rm -rf bin .riftline .riftline-real

@@ -1,5 +1,7 @@
 # Shared by the scripts of this folder; sourced, not run.
 # shellcheck shell=bash
+# What is not used here is used by the scripts that source it.
+# shellcheck disable=SC2034
 
 set -euo pipefail
 

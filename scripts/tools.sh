@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds a pinned Go tool once, into the user's cache folder, and prints its path.
 #
-#   scripts/tools.sh golangci-lint | govulncheck
+#   scripts/tools.sh golangci-lint | govulncheck | ko | crane
 
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -9,11 +9,13 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 case ${1:-} in
 golangci-lint) module=github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 ;;
 govulncheck) module=golang.org/x/vuln/cmd/govulncheck@v1.9.0 ;;
+ko) module=github.com/google/ko@v0.19.1 ;;
+crane) module=github.com/google/go-containerregistry/cmd/crane@v0.22.1 ;;
 -h | --help) usage 0 ;;
 *) usage ;;
 esac
 
-# Both read compiled packages, so a tool belongs to the Go version that built it.
+# Two of them read compiled packages, so a tool belongs to the Go version that built it.
 folder=$cache/tools/$(go env GOVERSION)/${module##*@}
 
 build() {

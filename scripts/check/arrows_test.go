@@ -125,8 +125,8 @@ func TestDeployedBinariesHoldNoStandIns(t *testing.T) {
 	}
 }
 
-// What is deployed, and the command that people type, bring the time zones of connector files along.
-func TestBinariesHoldTimeZones(t *testing.T) {
+// What is deployed, and the command that people type, bring the time zones of connector files and CA certificates along.
+func TestBinariesHoldTimeZonesAndRoots(t *testing.T) {
 	mains := []string{"functions/poller/cmd", "functions/sink/cmd", "scripts/riftline"}
 	for _, p := range packages(t) {
 		pkg := strings.TrimPrefix(p.ImportPath, module+"/")
@@ -135,8 +135,10 @@ func TestBinariesHoldTimeZones(t *testing.T) {
 			continue
 		}
 		mains = slices.Delete(mains, at, at+1)
-		if !slices.Contains(p.Deps, "time/tzdata") {
-			t.Errorf("%s does not link time/tzdata", pkg)
+		for _, wanted := range []string{"time/tzdata", "golang.org/x/crypto/x509roots/fallback"} {
+			if !slices.Contains(p.Deps, wanted) {
+				t.Errorf("%s does not link %s", pkg, wanted)
+			}
 		}
 	}
 	if len(mains) > 0 {

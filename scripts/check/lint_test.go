@@ -1,10 +1,12 @@
 package check
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +57,27 @@ func TestLint(t *testing.T) {
 	}
 	if err != nil {
 		t.Fatalf("golangci-lint: %v\n%s", err, all)
+	}
+}
+
+func TestShellcheck(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	prefix, all, err := command(ctx, t, nil, "scripts/python.sh", "-c", "import sys; print(sys.prefix)")
+	if err != nil {
+		require.Skip(t, "shellcheck", "scripts/python.sh: "+err.Error()+"\n"+all)
+	}
+	args := []string{"--external-sources", "--source-path=scripts"}
+	for _, name := range files(t) {
+		if data := read(t, name); bytes.HasPrefix(data, []byte("#!/usr/bin/env bash\n")) || strings.HasSuffix(name, ".sh") {
+			args = append(args, name)
+		}
+	}
+	if len(args) < 10 {
+		t.Fatalf("only %d scripts found", len(args))
+	}
+	if _, all, err := command(ctx, t, nil, filepath.Join(strings.TrimSpace(prefix), "bin", "shellcheck"), args...); err != nil {
+		t.Errorf("shellcheck: %v\n%s", err, all)
 	}
 }
 

@@ -76,8 +76,9 @@ func (b *build) path(t testing.TB, name string) string {
 	file := filepath.Join(work, "bin-"+b.tags, name)
 	err, done := b.built[name]
 	if !done {
-		cmd := exec.Command("go", "build", "-tags", b.tags, "-o", file, mains[name])
-		cmd.Dir = root
+		// As in the images, with which most of the compiled packages are shared.
+		cmd := exec.Command("go", "build", "-trimpath", "-tags", b.tags, "-o", file, mains[name])
+		cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 		if out, failed := cmd.CombinedOutput(); failed != nil {
 			err = fmt.Errorf("building %s: %w\n%s", mains[name], failed, out)
 		}
