@@ -44,7 +44,9 @@ func TestMetricsReadWhatIsLogged(t *testing.T) {
 		}
 		config.Write(data)
 	}
-	polled := logged(t, func(log *slog.Logger) { logSummary(logging.With(t.Context(), log), poll.Summary{Outcome: poll.NothingNew}) })
+	polled := logged(t, func(log *slog.Logger) {
+		logSummary(logging.With(t.Context(), log), poll.Summary{Outcome: poll.NothingNew})
+	})
 	drained := logged(t, func(log *slog.Logger) {
 		logDrain(logging.With(t.Context(), log), drain.Summary{Outcome: drain.NothingNew})
 	})

@@ -142,12 +142,14 @@ func TestLockFiles(t *testing.T) {
 			t.Errorf("artifacts.lock: %s", l)
 		}
 	}
-	requirements := string(read(t, "scripts/requirements.txt"))
-	for l := range strings.SplitSeq(string(read(t, "scripts/requirements.in")), "\n") {
-		name, _, _ := strings.Cut(l, "==")
-		name, _, _ = strings.Cut(name, "[")
-		if l = strings.TrimSpace(l); l != "" && !strings.HasPrefix(l, "#") && !strings.Contains(requirements, "\n"+name+"==") && !strings.HasPrefix(requirements, name+"==") {
-			t.Errorf("requirements.txt lacks %s: run pip-compile --generate-hashes --strip-extras", name)
+	for _, of := range []string{"requirements", "checkov"} {
+		requirements := "\n" + string(read(t, "scripts/"+of+".txt"))
+		for l := range strings.SplitSeq(string(read(t, "scripts/"+of+".in")), "\n") {
+			name, _, _ := strings.Cut(l, "==")
+			name, _, _ = strings.Cut(name, "[")
+			if l = strings.TrimSpace(l); l != "" && !strings.HasPrefix(l, "#") && !strings.Contains(requirements, "\n"+name+"==") {
+				t.Errorf("%s.txt lacks %s: run pip-compile --generate-hashes --strip-extras", of, name)
+			}
 		}
 	}
 }

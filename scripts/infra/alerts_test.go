@@ -33,7 +33,7 @@ func alerts(p *plan) []string {
 			if d := r.seconds(condition + "duration"); d < 300 || d > 84600 || d%60 != 0 {
 				c.add(r, "an absence of %d s is none that Cloud Monitoring takes", d)
 			}
-			map[string]map[string]bool{"no_success": quiet, "undrained": behind}[r.Name][fmt.Sprint(r.Index)] = r.text("enabled") == "true"
+			map[string]map[string]bool{"no_success": quiet, "undrained": behind}[r.Name][fmt.Sprint(r.Index)] = r.text("enabled") != "false"
 			if !strings.Contains(r.text(condition+"filter"), fmt.Sprintf(`metric.labels.connector="%v"`, r.Index)) {
 				c.add(r, "looks at another connector: %s", r.text(condition+"filter"))
 			}

@@ -103,7 +103,7 @@ var mutations = []mutation{
 	{"connectors.tf", "m == 60 ? \"0 * * * *\"", "m == 60 ? \"*/60 * * * *\"", "terraform test many", ""},
 	{"connectors.tf", "\"0 */${m / 60} * * *\"", "\"* */${m / 60} * * *\"", "terraform test many", ""},
 	{"connectors.tf", "\"riftline.schedule.timezone\", \"\"", "\"riftline.timezone\", \"\"", "terraform test many", ""},
-	{"connectors.tf", "paused   = { for f, s in local.effective : f => lower(trimspace(lookup(s, \"riftline.paused\", \"false\"))) }", "paused   = { for f, s in local.effective : f => \"false\" }", "a paused connector has its schedule paused and its silence watched by nobody, and nothing else changed", ""},
+	{"connectors.tf", "lower(trimspace(lookup(s, \"riftline.paused\", \"false\")))", "\"false\"", "a paused connector has its schedule paused and its silence watched by nobody, and nothing else changed", ""},
 	{"connectors.tf", "if m * 60000 >= ms && m > 1", "if m > 1", "wrong: seven minutes", ""},
 	{"connectors.tf", "bucket     = local.own_key[f] ? null : local.bucket[f]", "bucket     = local.bucket[f]", "grants of many", ""},
 	{"credentials.tf", "t.shape == \"url\" && can(regex(\"://[^/?:,]*:[^/?,]+@\", t.value)),", "", "wrong: a password in the URL", ""},
@@ -147,7 +147,7 @@ func some(t *testing.T) []mutation {
 	h := fnv.New64a()
 	_, _ = h.Write(seed)
 	some := slices.Clone(mutations)
-	random := rand.New(rand.NewPCG(h.Sum64(), 0)) //nolint:gosec // A choice of tests is no secret.
+	random := rand.New(rand.NewPCG(h.Sum64(), 0))
 	random.Shuffle(len(some), func(i, j int) { some[i], some[j] = some[j], some[i] })
 	return some[:10]
 }
@@ -160,7 +160,7 @@ func TestFaultsAreFound(t *testing.T) {
 	workspace(t)
 	for _, m := range some(t) {
 		from, _, _ := strings.Cut(strings.TrimSpace(m.from), "\n")
-		t.Run(m.file+": "+from+" → "+m.by, func(t *testing.T) {
+		t.Run(strings.ReplaceAll(m.file+": "+from+" → "+m.by, "/", "."), func(t *testing.T) {
 			dir := workspace(t)
 			m.apply(t, dir)
 			done, broken := m.find(t, dir)
@@ -172,6 +172,34 @@ func TestFaultsAreFound(t *testing.T) {
 			}
 			t.Logf("%s", strings.Join(broken, "\n"))
 		})
+	}
+}
+
+// TestFaultsStillFit shows that each fault can be put into the configuration as it is, and names a check that there is;
+// TestFaultsAreFound tries some of them only.
+func TestFaultsStillFit(t *testing.T) {
+	dir := t.TempDir()
+	copyTree(t, folder, dir)
+	for _, m := range mutations {
+		text, err := os.ReadFile(filepath.Join(dir, m.file))
+		if err != nil || !strings.Contains(string(text), m.from) || m.from == m.to {
+			t.Errorf("%s does not have %q: %v", m.file, m.from, err)
+		}
+		wrongName, isWrong := strings.CutPrefix(m.by, "wrong: ")
+		switch {
+		case m.by == "harmless":
+		case isWrong:
+			if !slices.ContainsFunc(wrongOnes, func(w wrong) bool { return w.name == wrongName }) {
+				t.Errorf("there is no wrong one called %q", wrongName)
+			}
+		default:
+			i := slices.IndexFunc(checks(), func(c check) bool { return c.name == m.by })
+			if i < 0 {
+				t.Errorf("there is no check called %q", m.by)
+			} else if len(checks()[i].files) == 0 && !slices.Contains(scenarios(), m.in) {
+				t.Errorf("%q needs a test file, and %q is none", m.by, m.in)
+			}
+		}
 	}
 }
 

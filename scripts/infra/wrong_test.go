@@ -158,10 +158,9 @@ func testFile(connectors string, set ...string) string {
 
 // batch is a test file that several wrong ones share, since Terraform says all that is wrong at once.
 type batch struct {
-	file  string
-	ones  []int
-	set   map[string]string
-	alone bool
+	file string
+	ones []int
+	set  map[string]string
 }
 
 // batches puts those together that set no variable alike. What a variable's own validation refuses comes before anything
