@@ -108,8 +108,14 @@ func (w *Writer) Append(body []byte) error {
 	return nil
 }
 
-// Buffered is how many bytes of records wait for their block to be full.
-func (w *Writer) Buffered() int { return len(w.block) }
+// Buffered is how many bytes are not written yet: those of records that wait for their block to be full, and before the
+// first block the file's header, which Close writes if nothing else does.
+func (w *Writer) Buffered() int {
+	if w.started {
+		return len(w.block)
+	}
+	return len(w.format.header) + len(w.sync) + len(w.block)
+}
 
 // Close writes what is left, and the header of a file without records. It does not close the underlying writer.
 func (w *Writer) Close() error {

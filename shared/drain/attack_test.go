@@ -3,7 +3,11 @@ package drain
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // ahead is a partition whose head was just read, reading from its frontier.
@@ -38,4 +42,36 @@ func TestACancelledDrainIsNotAtItsEnd(t *testing.T) {
 		t.Errorf("%+v, %v", b, err)
 	}
 	in.stop()
+}
+
+// TestOpenFilesAreChargedWithTheirHeaders: files of few records each hold their schema's text once they are closed, which
+// is all at once. What a batch is charged with is what it holds then.
+func TestOpenFilesAreChargedWithTheirHeaders(t *testing.T) {
+	t.Parallel()
+	const schemas, text = 400, 40 << 10
+	w := newWorld(t, 1)
+	w.sink.FlushSize, w.sink.MemoryMax = 10*schemas, 4<<20
+	var records []*kgo.Record
+	for id := range schemas {
+		w.schemas.texts[1000+id] = fmt.Sprintf(`{"type":"record","name":"entry%d","doc":%q,"fields":[{"name":"n","type":"long"},{"name":"pad","type":"string"}]}`,
+			id, strings.Repeat("d", text))
+		records = append(records, w.record(0, 1000+id, ""))
+	}
+	if err := w.kgo.ProduceSync(w.ctx, records...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	p, in := w.ahead(w.ctx, 0)
+	defer in.stop()
+	for n := 0; n < schemas; {
+		b, err := in.next()
+		if b == nil || err != nil {
+			t.Fatal(n, err)
+		}
+		// A buffer that grows may be half as large again as what is in it.
+		if most := p.account.share() * 3 / 2; b.buffered > most || b.buffered > b.charged*3/2+text {
+			t.Errorf("a batch of %d files holds %d bytes, of %d, and is charged with %d", len(b.files), b.buffered, most, b.charged)
+		}
+		n += len(b.files)
+		b.cancel()
+	}
 }
