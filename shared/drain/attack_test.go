@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -73,5 +74,52 @@ func TestOpenFilesAreChargedWithTheirHeaders(t *testing.T) {
 		}
 		n += len(b.files)
 		b.cancel()
+	}
+}
+
+// slowSchemas does not answer for schema 1 before schema 2 was asked for.
+type slowSchemas struct {
+	*registry
+	t          *testing.T
+	began      chan struct{}
+	one, other sync.Once
+	asked      chan struct{}
+}
+
+func (s *slowSchemas) ByID(ctx context.Context, id int) (string, error) {
+	if id == 1 {
+		s.one.Do(func() { close(s.began) })
+		wait(s.t, s.asked, "a partition waited for another one's schema")
+	} else {
+		s.other.Do(func() { close(s.asked) })
+	}
+	return s.registry.ByID(ctx, id)
+}
+
+// TestPartitionsDoNotWaitForEachOthersSchemas: else a registry that does not answer holds up each partition for as long
+// as all of them together, far beyond the deadline.
+func TestPartitionsDoNotWaitForEachOthersSchemas(t *testing.T) {
+	t.Parallel()
+	slow := &slowSchemas{
+		registry: &registry{texts: map[int]string{1: schema1, 2: schema2}}, t: t, began: make(chan struct{}), asked: make(chan struct{}),
+	}
+	formats := &formats{schemas: slow, codec: "null", known: map[int]*format{}}
+	var all sync.WaitGroup
+	got := make([]*format, 3)
+	for i := range got {
+		all.Go(func() {
+			var err error
+			if got[i], err = formats.get(t.Context(), 1); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-slow.began
+	if _, err := formats.get(t.Context(), 2); err != nil {
+		t.Error(err)
+	}
+	all.Wait()
+	if got[0] == nil || got[0] != got[1] || got[1] != got[2] {
+		t.Error("a schema has more than one format")
 	}
 }
