@@ -123,8 +123,15 @@ func (w *Writer) Append(body []byte) error {
 	return nil
 }
 
-// Buffered is how many bytes of records wait for their block to be full, or to be compressed.
-func (w *Writer) Buffered() int { return len(w.block) + w.waiting }
+// Buffered is how many bytes are not written yet: those of records that wait for their block to be full or to be
+// compressed, and before the first block the file's header, which Close writes if nothing else does.
+func (w *Writer) Buffered() int {
+	held := len(w.block) + w.waiting
+	if !w.started {
+		held += len(w.format.header) + len(w.sync)
+	}
+	return held
+}
 
 // Close writes what is left, and the header of a file without records. It does not close the underlying writer.
 func (w *Writer) Close() error {

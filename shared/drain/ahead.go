@@ -3,6 +3,7 @@ package drain
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/riftline/riftline/shared/kafka"
@@ -16,6 +17,8 @@ type ahead struct {
 	batches chan assembled
 	cancel  func(error)
 	done    sync.WaitGroup
+	// cut is why there is no further batch although the end was not reached; it is set before batches is closed.
+	cut error
 }
 
 // assembled is a batch, or why there is none.
@@ -49,6 +52,7 @@ func (a *ahead) assemble(ctx context.Context, p *partition) {
 			if b != nil {
 				b.cancel()
 			}
+			a.cut = fmt.Errorf("draining %s/%d: %w", p.topic.Name, p.number, context.Cause(ctx))
 			return
 		}
 		if err != nil || b.ended != nil || b.last {
@@ -59,7 +63,10 @@ func (a *ahead) assemble(ctx context.Context, p *partition) {
 
 // next waits for the next batch; nil at the end.
 func (a *ahead) next() (*batch, error) {
-	one := <-a.batches
+	one, more := <-a.batches
+	if !more {
+		return nil, a.cut
+	}
 	return one.batch, one.err
 }
 

@@ -288,7 +288,7 @@ func (a *assembly) put(ctx context.Context) error {
 		f = a.p.newFile(ctx, a.b.id, name, a.c.Offset, a.c.format)
 		a.open[a.c.key] = f
 		a.order = append(a.order, f)
-		a.c.file = f
+		a.c.file, a.held = f, a.held+f.held()
 	}
 	held, ranges := f.held(), len(f.planned.Offsets)
 	if err := f.add(a.c.Offset, a.c.body, f == a.last); err != nil {

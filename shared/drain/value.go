@@ -47,22 +47,16 @@ const missingFor = 10 * time.Second
 
 // get returns the format of a schema id. schema.ErrUnknownID, avrofile.ErrSchema and errors of the registry.
 func (f *formats) get(ctx context.Context, id int) (*format, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if found, ok := f.known[id]; ok {
-		return found, nil
+	found, err := f.look(id)
+	if found != nil || err != nil {
+		return found, err
 	}
-	if m, ok := f.missing[id]; ok && time.Since(m.at) < missingFor {
-		return nil, m.err
-	}
+	// Not under the lock: a registry that does not answer would have each partition wait for all others' tries.
 	text, err := f.schemas.ByID(ctx, id)
 	if err != nil {
 		err = fmt.Errorf("reading schema %d: %w", id, err)
 		if errors.Is(err, schema.ErrUnknownID) || errors.Is(err, schema.ErrUnusable) {
-			if f.missing == nil {
-				f.missing = map[int]missing{}
-			}
-			f.missing[id] = missing{err: err, at: time.Now()}
+			f.miss(id, err)
 		}
 		return nil, err
 	}
@@ -74,7 +68,7 @@ func (f *formats) get(ctx context.Context, id int) (*format, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := &format{id: id, walk: walk, files: files}
+	found = &format{id: id, walk: walk, files: files}
 	if len(f.paths) > 0 {
 		var times []string
 		if f.timed {
@@ -82,8 +76,37 @@ func (f *formats) get(ctx context.Context, id int) (*format, error) {
 		}
 		found.fields, found.noFields = walk.Fields(f.paths, times...)
 	}
-	f.known[id] = found
-	return found, nil
+	return f.keep(found), nil
+}
+
+// look returns what is known of a schema id: its format, or that the registry did not know it a moment ago.
+func (f *formats) look(id int) (*format, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if m, ok := f.missing[id]; ok && f.known[id] == nil && time.Since(m.at) < missingFor {
+		return nil, m.err
+	}
+	return f.known[id], nil
+}
+
+func (f *formats) miss(id int, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.missing == nil {
+		f.missing = map[int]missing{}
+	}
+	f.missing[id] = missing{err: err, at: time.Now()}
+}
+
+// keep returns the one format of a schema id, which another partition may have found meanwhile.
+func (f *formats) keep(found *format) *format {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if first, ok := f.known[found.id]; ok {
+		return first
+	}
+	f.known[found.id] = found
+	return found
 }
 
 // badValueError is a record that cannot be archived as it is. Its text says why.

@@ -394,7 +394,13 @@ func (r *Reader) unpack(raw rawBatch, p page) (*Batch, error) {
 		epoch: int32(binary.BigEndian.Uint32(raw[atLeaderEpoch:])), appendTime: raw.attributes()&attrLogAppendTime != 0,
 		left: raw[batchHeader:], count: int(int32(binary.BigEndian.Uint32(raw[atCount:]))),
 	}
-	if codec := kgo.CompressionCodecType(raw.attributes() & attrCodec); codec != kgo.CodecNone {
+	codec := kgo.CompressionCodecType(raw.attributes() & attrCodec)
+	switch {
+	case codec == kgo.CodecNone:
+	case b.count == 0:
+		// Compaction has removed all of its records: what was compressed is nothing, in whatever form.
+		b.left = nil
+	default:
 		out, err := r.decompressor.Decompress(b.left, codec)
 		if err != nil {
 			return nil, b.bad(err.Error())

@@ -136,6 +136,8 @@ type Batch struct {
 	appendTime         bool
 	left               []byte
 	count              int
+	// least is the smallest offset delta that the next record may have.
+	least int64
 
 	buffer *[]byte
 	pool   *buffers
@@ -173,11 +175,14 @@ func (b *Batch) nextRecord(r *kgo.Record) (bool, error) {
 			return wanted, err
 		}
 	}
+	if len(b.left) > 0 {
+		return false, b.bad("there is more in it than its records")
+	}
 	return false, nil
 }
 
 func (b *Batch) bad(what string) error {
-	b.count = 0
+	b.count, b.left = 0, nil
 	return fmt.Errorf("%w: that at offset %d: %s", errBadBatch, b.first, what)
 }
 
@@ -187,10 +192,12 @@ func (b *Batch) read(in []byte, r *kgo.Record) (bool, error) {
 	f.skip(1) // attributes of the record, of which there are none
 	time := f.number()
 	delta := f.number()
-	offset := b.first + delta
-	if !f.ok() || delta < 0 || offset >= b.after {
+	// An offset that comes twice would have the second record taken for one that was looked at before.
+	if !f.ok() || delta < b.least || delta >= b.after-b.first {
 		return false, b.bad("a record has no place in it")
 	}
+	b.least = delta + 1
+	offset := b.first + delta
 	if offset < b.from || offset >= b.to {
 		return false, nil
 	}

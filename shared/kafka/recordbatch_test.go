@@ -241,6 +241,8 @@ func TestDamagedBatches(t *testing.T) {
 		"a count below 0":      {first: 1, version: 2, count: -1},
 		"offset of another":    {first: 1, version: 2, count: 1, records: appendRecord(nil, 0, 1, nil, []byte("b"))},
 		"offset below":         {first: 1, version: 2, count: 1, records: appendRecord(nil, 0, -1, nil, []byte("b"))},
+		"offset far beyond":    {first: 1, version: 2, count: 1, records: appendRecord(nil, 0, math.MaxInt64, nil, []byte("b"))},
+		"more records":         {first: 1, version: 2, lastDelta: 1, count: 0, records: appendRecord(nil, 0, 0, nil, []byte("b"))},
 		"last offset below":    {first: 1, version: 2, lastDelta: -1, count: 1, records: appendRecord(nil, 0, 0, nil, []byte("b"))},
 		"no such codec":        {first: 1, version: 2, attributes: 7, count: 1, records: appendRecord(nil, 0, 0, nil, []byte("b"))},
 		"not compressed":       {first: 1, version: 2, attributes: 4, count: 1, records: appendRecord(nil, 0, 0, nil, []byte("b"))},
@@ -274,6 +276,32 @@ func TestDamagedBatches(t *testing.T) {
 	}
 }
 
+// TestOffsetsInABatchAscend: a record whose offset another one had is not passed over.
+func TestOffsetsInABatchAscend(t *testing.T) {
+	t.Parallel()
+	for _, second := range []int64{0, 1} {
+		part := kmsg.NewFetchResponseTopicPartition()
+		part.RecordBatches = madeBatch{
+			version: 2, lastDelta: 2, count: 2, records: appendRecord(appendRecord(nil, 0, 1, nil, []byte("a")), 0, second, nil, []byte("b")),
+		}.bytes(t)
+		if records, next, err := unpackedRecords(offline(10), &part, 0); len(records) > 1 || next != 0 || !errors.Is(err, errBadBatch) {
+			t.Errorf("%d records, next %d, %v", len(records), next, err)
+		}
+	}
+}
+
+// TestCompressedBatchWithoutRecords: compaction leaves a batch for the producer's sake, and some brokers its codec.
+func TestCompressedBatchWithoutRecords(t *testing.T) {
+	t.Parallel()
+	for codec := range int16(5) {
+		part := kmsg.NewFetchResponseTopicPartition()
+		part.RecordBatches = madeBatch{version: 2, lastDelta: 2, attributes: codec}.bytes(t)
+		if records, next, err := unpackedRecords(offline(10), &part, 0); len(records) != 0 || next != 3 || err != nil {
+			t.Errorf("codec %d: %d records, next %d, %v", codec, len(records), next, err)
+		}
+	}
+}
+
 // TestOldMessages: topics from before Kafka 0.11 are read by the library.
 func TestOldMessages(t *testing.T) {
 	t.Parallel()
@@ -304,7 +332,7 @@ func FuzzRecords(f *testing.F) {
 		part.Partition = 3
 		part.RecordBatches = m.bytes(t)
 		got, next, err := unpackedRecords(offline(math.MaxInt64), &part, 10)
-		if err != nil || next == 10 {
+		if err != nil || next == 10 || count == 0 && attributes&attrCodec != 0 { // the library stays where nothing is compressed
 			return
 		}
 		want, wantNext := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
