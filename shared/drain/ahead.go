@@ -71,14 +71,13 @@ func (a *ahead) next() (*batch, error) {
 }
 
 // stop ends the reading and gives up what was assembled and not handed out. What was seen of the log meanwhile is the
-// partition's knowledge now.
+// partition's knowledge now, but for what retention has taken: whether that was archived before is the head's to say.
 func (a *ahead) stop() {
 	a.cancel(errAbandoned)
 	a.done.Wait()
 	a.in.close()
 	p, e := a.in.p, a.in.extent
 	p.bounds.Start, p.bounds.StableEnd = max(p.bounds.Start, e.bounds.Start), max(p.bounds.StableEnd, e.bounds.StableEnd)
-	p.reported, p.lost = max(p.reported, e.reported), p.lost+e.lost
 }
 
 // extent is what is known of a partition's log.

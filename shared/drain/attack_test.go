@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/riftline/riftline/shared/bucket"
 )
 
 // ahead is a partition whose head was just read, reading from its frontier.
@@ -121,5 +123,43 @@ func TestPartitionsDoNotWaitForEachOthersSchemas(t *testing.T) {
 	all.Wait()
 	if got[0] == nil || got[0] != got[1] || got[1] != got[2] {
 		t.Error("a schema has more than one format")
+	}
+}
+
+// staleHeads runs something else between the first read of a head and what its reader does then.
+type staleHeads struct {
+	Heads
+	once  sync.Once
+	after func()
+}
+
+func (h *staleHeads) Read(ctx context.Context, name string) (bucket.Object, error) {
+	o, err := h.Heads.Read(ctx, name)
+	h.once.Do(h.after)
+	return o, err
+}
+
+// TestWhatAnotherRunArchivedIsNotLost: a run that is behind finds records removed that the run ahead of it has archived.
+// Only those that nobody archived are lost, and they are counted once.
+func TestWhatAnotherRunArchivedIsNotLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.drain(NothingNew) // the head
+	w.produce(0, 1, 1, 1, 1, 1, 1, 1, 1)
+	d := w.deps()
+	d.Heads = &staleHeads{Heads: d.Heads, after: func() {
+		ahead := w.sink
+		ahead.FlushSize, ahead.FlushOnDrainEnd = 5, false
+		if s := w.drainAny(ahead, w.deps()); s.Records != 5 {
+			t.Errorf("%+v", s)
+		}
+		w.deleteRecords(7)
+	}}
+	sum := w.drainWith(w.sink, d, Drained)
+	if sum.Lost != 2 || sum.Records != 1 {
+		t.Errorf("%d records are lost, %d archived: %+v", sum.Lost, sum.Records, sum)
+	}
+	if again := w.drain(NothingNew); again.Lost != 0 {
+		t.Errorf("%+v", again)
 	}
 }

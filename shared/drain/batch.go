@@ -48,6 +48,8 @@ type batch struct {
 	spent    bool
 	complete bool
 	opened   time.Time
+	// lost is how many offsets before next retention took before they were read, reported the offset up to which.
+	lost, reported int64
 	// last says that the log's end was reached; ended, unless nil, why no further batch may follow.
 	last  bool
 	ended error
@@ -132,6 +134,9 @@ func (p *partition) assemble(ctx context.Context, in *input) (*batch, error) {
 		return nil, err
 	}
 	in.first, a.b.complete = a.b.next, true
+	if in.reported <= a.b.next {
+		a.b.lost, a.b.reported, in.lost = in.lost, in.reported, 0
+	}
 	p.account.handOver()
 	return a.b, nil
 }

@@ -239,6 +239,7 @@ func (p *partition) archive(ctx context.Context, b *batch) error {
 		}
 	}
 	p.sum.Skipped += b.skippedCount()
+	p.lost, p.reported = p.lost+b.lost, max(p.reported, b.reported)
 	p.frontier = b.next
 	return p.commit(ctx)
 }
