@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -17,9 +18,11 @@ import (
 // grant gives the user without rights, or takes back, rights to what is named like this.
 func (p *pipeline) grant(give bool, b *kadm.ACLBuilder) {
 	p.t.Helper()
+	// Rights are taken back when the test is over, and its context with it.
+	ctx := context.WithoutCancel(p.t.Context())
 	b = b.Allow("User:limited").AllowHosts("*")
 	if give {
-		results, err := p.admin.CreateACLs(p.t.Context(), b)
+		results, err := p.admin.CreateACLs(ctx, b)
 		for _, r := range results {
 			err = errors.Join(err, r.Err)
 		}
@@ -28,7 +31,7 @@ func (p *pipeline) grant(give bool, b *kadm.ACLBuilder) {
 		}
 		return
 	}
-	results, err := p.admin.DeleteACLs(p.t.Context(), b)
+	results, err := p.admin.DeleteACLs(ctx, b)
 	for _, r := range results {
 		err = errors.Join(err, r.Err)
 	}
