@@ -43,9 +43,22 @@ locked() {
   fi
 }
 
-# free_port prints a TCP port that nothing listens on just now.
+# free_port prints a TCP port that nothing listens on just now. It is below those that systems give out by themselves, so
+# that nobody gets it while a server is down that comes back to it.
 free_port() {
-  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+  python3 - <<'PYTHON'
+import random, socket
+for port in random.sample(range(10240, 32768), 200):
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+    print(port)
+    break
+else:
+    raise SystemExit("no free port")
+PYTHON
 }
 
 # answers PORT: somebody accepts connections there.
