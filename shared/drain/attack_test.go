@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/riftline/riftline/shared/bucket"
+	"github.com/riftline/riftline/shared/kafka"
 )
 
 // ahead is a partition whose head was just read, reading from its frontier.
@@ -161,5 +163,28 @@ func TestWhatAnotherRunArchivedIsNotLost(t *testing.T) {
 	}
 	if again := w.drain(NothingNew); again.Lost != 0 {
 		t.Errorf("%+v", again)
+	}
+}
+
+// lostConsumer loses its connection when it is asked for bounds.
+type lostConsumer struct{ Consumer }
+
+func (lostConsumer) Bounds(context.Context, string) (map[int32]kafka.Bounds, error) {
+	return nil, fmt.Errorf("%w: %w", kafka.ErrUnreachable, io.EOF)
+}
+
+// TestALostConnectionIsNotTheEndOfTheLog: though it is io.EOF too.
+func TestALostConnectionIsNotTheEndOfTheLog(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.produce(0, 1, 1, 1, 1)
+	p, in := w.ahead(w.ctx, 0)
+	in.stop()
+	w.deleteRecords(2)
+	p.deps.Consumer = lostConsumer{p.deps.Consumer}
+	in = p.readAhead(w.ctx, 0)
+	defer in.stop()
+	if b, err := in.next(); !errors.Is(err, kafka.ErrUnreachable) {
+		t.Errorf("%+v, %v", b, err)
 	}
 }

@@ -350,7 +350,7 @@ func (a *assembly) end(reason error) error {
 	case DeadlineReached:
 		a.b.ended = reason
 	default:
-		if !errors.Is(reason, io.EOF) {
+		if reason != io.EOF { //nolint:errorlint // the reader's own, and not that of a connection inside another error
 			return reason
 		}
 		a.b.last = true

@@ -49,6 +49,16 @@ func is(class, err error) error {
 	return fmt.Errorf("%w: %w", class, err)
 }
 
+// notEnd is an error of a reader's that is not its end: a connection that a broker has closed is io.EOF to the client, and
+// a caller that took it for the end would go on without the records that were not read.
+type notEnd struct{ error }
+
+// Is hides io.EOF.
+func (e notEnd) Is(target error) bool { return target != io.EOF && errors.Is(e.error, target) }
+
+// As gives the rest.
+func (e notEnd) As(target any) bool { return errors.As(e.error, target) }
+
 // missingRight tells what an authorization error needs.
 var missingRight = map[*kerr.Error]string{
 	kerr.TopicAuthorizationFailed:           "READ, WRITE, DESCRIBE and DESCRIBE_CONFIGS on the topic (kafka-acls.sh --add --allow-principal User:NAME --operation Read --operation Write --operation Describe --operation DescribeConfigs --topic TOPIC)",

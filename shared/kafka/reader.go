@@ -122,7 +122,7 @@ func (r *Reader) NextBatch(ctx context.Context) (*Batch, error) {
 		return nil, fmt.Errorf("reading %s/%d at offset %d: %w", r.topic.Name, r.partition, r.next, ctx.Err())
 	case b := <-r.batches:
 		if b.err != nil {
-			r.err = fmt.Errorf("reading %s/%d at offset %d: %w", r.topic.Name, r.partition, r.next, b.err)
+			r.err = fmt.Errorf("reading %s/%d at offset %d: %w", r.topic.Name, r.partition, r.next, notEnd{b.err})
 			return nil, r.err
 		}
 		r.next = b.next
