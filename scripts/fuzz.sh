@@ -11,6 +11,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # PACKAGE FUZZTEST
 listed=(
+  'shared/avrofile FuzzWalk'
+  'shared/avrofile FuzzContainer'
+  'shared/avrofile FuzzProjection'
+  'shared/kafka FuzzRecords'
   'shared/connector/timestamp FuzzTimestamps'
   'shared/sourceoffset FuzzDecode'
 )
@@ -73,4 +77,5 @@ esac
 cut -d ' ' -f 1 "$work/tests" | sort -u | while read -r package; do compile "$package"; done
 export work
 export -f one
+# shellcheck disable=SC2016 # expanded by the shell that xargs starts
 xargs <"$work/tests" -P "$(getconf _NPROCESSORS_ONLN)" -L 1 bash -c 'set -euo pipefail; one "$1" "$2" "$0"' "$time"

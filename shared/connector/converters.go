@@ -145,7 +145,7 @@ func (e *examination) inheritSASL(r *Registry, p properties, prefix string) {
 
 // readRegistryToken reads a bearer token.
 func (e *examination) readRegistryToken(r *Registry, p properties, prefix string) {
-	const sourceKey, bearerKey = "bearer.auth.credentials.source", "bearer.auth.token"
+	const sourceKey, bearerKey = "bearer.auth.credentials.source", "bearer.auth.token" //nolint:gosec // names of keys
 	token := p[bearerKey]
 	switch {
 	case p.given(sourceKey) && !p.given(bearerKey):
