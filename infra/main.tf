@@ -8,6 +8,7 @@ locals {
   bare_secrets = toset([for r in distinct(concat(local.worker_refs, flatten([for f in keys(local.good) : local.references[f]]))) :
     r if can(regex(local.bare_reference, r)) && !contains(var.existing_secrets, r)
   ])
+  secret_metadata   = var.alerts.enabled && var.alerts.key_max_age_days > 0
   secret_ids        = { for name, secret in google_secret_manager_secret.reference : name => secret.secret_id }
   source_references = distinct(flatten([for f in keys(local.good) : local.references[f] if local.kind[f] == "source"]))
 }
@@ -75,6 +76,7 @@ module "poller" {
   worker           = local.worker_values
   references       = toset(concat(local.source_references, local.worker_refs))
   secrets          = local.secret_ids
+  secret_metadata  = local.secret_metadata
   scheduler_email  = google_service_account.scheduler.email
   deadline_seconds = var.poll_deadline_seconds
   max_instances    = var.poller_max_instances
@@ -112,6 +114,7 @@ module "sink" {
   worker          = local.worker_values
   references      = toset(concat(each.value.references, local.worker_refs))
   secrets         = local.secret_ids
+  secret_metadata = local.secret_metadata
   scheduler_email = google_service_account.scheduler.email
   archive_bucket  = each.value.bucket == null ? null : module.storage.archive_buckets[each.value.bucket]
   timeout_seconds = var.drain_timeout_seconds
@@ -143,5 +146,6 @@ module "alerts" {
   undrained_seconds       = floor(var.alerts.undrained_hours * 60) * 60
   topic_retention_seconds = var.alerts.topic_retention_hours * 3600
   deferrals_per_hour      = var.alerts.deferrals_per_hour
+  key_max_age_days        = var.alerts.key_max_age_days
   playbooks_url           = var.alerts.playbooks_url
 }

@@ -303,7 +303,7 @@ variable "vpc" {
 # Alerts
 
 variable "alerts" {
-  description = "When whom is told. Channels are made by hand (gcloud beta monitoring channels create), since some hold a credential. With enabled = false there are no metrics, alerts and dashboard."
+  description = "When whom is told. Channels are made by hand (gcloud beta monitoring channels create), since some hold a credential. With enabled = false there are no metrics, alerts and dashboard. key_max_age_days gives poller and sinks roles/secretmanager.viewer on each secret that they read; 0 gives no such role and no such alert."
   type = object({
     enabled               = optional(bool, true)
     notification_channels = optional(list(string), [])
@@ -311,6 +311,7 @@ variable "alerts" {
     undrained_hours       = optional(number, 6)
     topic_retention_hours = optional(number, 168)
     deferrals_per_hour    = optional(number, 10)
+    key_max_age_days      = optional(number, 90)
     playbooks_url         = optional(string, "https://github.com/riftline/riftline/blob/main/infra/playbooks")
   })
   default = {}
@@ -323,6 +324,11 @@ variable "alerts" {
   validation {
     condition     = var.alerts.after_runs >= 1 && var.alerts.undrained_hours > 0 && var.alerts.topic_retention_hours >= 1 && var.alerts.deferrals_per_hour >= 0
     error_message = "alerts: after_runs is 1 or more, undrained_hours more than 0, topic_retention_hours 1 or more, deferrals_per_hour 0 or more."
+  }
+
+  validation {
+    condition     = var.alerts.key_max_age_days == 0 || var.alerts.key_max_age_days >= 1 && var.alerts.key_max_age_days <= 3650
+    error_message = "alerts.key_max_age_days is 1 to 3650, or 0 for no alert on a key's age."
   }
 
   validation {

@@ -36,7 +36,11 @@ func (e *Environment) Drain(ctx context.Context, name string, task, tasks int) (
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(saveWithin))
 		defer cancel()
 	}
-	summary, err := e.drain(ctx, name, task, tasks, deadline)
+	var summary drain.Summary
+	c, err := e.sinkFile(ctx, name)
+	if err == nil {
+		summary, err = e.drain(ctx, c, task, tasks, deadline)
+	}
 	if err != nil && summary.Outcome == "" {
 		summary = drain.Misused(name, task, tasks, err)
 		summary.Duration = time.Since(began)
@@ -47,14 +51,14 @@ func (e *Environment) Drain(ctx context.Context, name string, task, tasks int) (
 		p := &summary.Partitions[i]
 		p.Error, p.Stopped = e.Secrets.Scrub(p.Error), e.Secrets.Scrub(p.Stopped)
 	}
-	logDrain(ctx, summary)
+	logDrain(ctx, summary, e.oldestKey(ctx, c)...)
 	return summary, e.scrub(err)
 }
 
 // drain returns a summary without outcome when the drain could not begin.
-func (e *Environment) drain(ctx context.Context, name string, task, tasks int, deadline time.Time) (drain.Summary, error) {
+func (e *Environment) drain(ctx context.Context, c connector.Connector, task, tasks int, deadline time.Time) (drain.Summary, error) {
 	var summary drain.Summary
-	err := e.withSink(ctx, name, func(ctx context.Context, s connector.Sink, deps drain.Deps) error {
+	err := e.withSink(ctx, c, func(ctx context.Context, s connector.Sink, deps drain.Deps) error {
 		deps.Task, deps.Tasks = task, tasks
 		if deps.Deadline.IsZero() {
 			deps.Deadline = deadline
@@ -173,7 +177,7 @@ func (e *Environment) archiveClient(ctx context.Context, s connector.Sink) (*sto
 }
 
 // logDrain writes the drain's one line, and one for each partition that a person must look at.
-func logDrain(ctx context.Context, s drain.Summary) {
+func logDrain(ctx context.Context, s drain.Summary, more ...slog.Attr) {
 	log := logging.From(ctx)
 	for _, p := range s.Partitions {
 		if text := p.Stopped + p.Error; text != "" {
@@ -195,5 +199,5 @@ func logDrain(ctx context.Context, s drain.Summary) {
 	if s.Error != "" {
 		attrs = append(attrs, slog.String("error", s.Error))
 	}
-	log.LogAttrs(ctx, level, "drain", attrs...)
+	log.LogAttrs(ctx, level, "drain", append(attrs, more...)...)
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/riftline/riftline/shared/drain"
 	"github.com/riftline/riftline/shared/logging"
@@ -44,11 +45,12 @@ func TestMetricsReadWhatIsLogged(t *testing.T) {
 		}
 		config.Write(data)
 	}
+	key := keyAttrs("projects/1/secrets/k", "3", 36*time.Hour)
 	polled := logged(t, func(log *slog.Logger) {
-		logSummary(logging.With(t.Context(), log), poll.Summary{Outcome: poll.NothingNew})
+		logSummary(logging.With(t.Context(), log), poll.Summary{Outcome: poll.NothingNew}, key...)
 	})
 	drained := logged(t, func(log *slog.Logger) {
-		logDrain(logging.With(t.Context(), log), drain.Summary{Outcome: drain.NothingNew})
+		logDrain(logging.With(t.Context(), log), drain.Summary{Outcome: drain.NothingNew}, key...)
 	})
 	if polled["message"] != "poll" || drained["message"] != "drain" {
 		t.Errorf("messages %v and %v", polled["message"], drained["message"])
@@ -63,13 +65,13 @@ func TestMetricsReadWhatIsLogged(t *testing.T) {
 			read[strings.Trim(name, ` "`)] = true
 		}
 	}
-	if len(read) < 6 {
+	if len(read) < 7 || !read["oldest_key_days"] {
 		t.Errorf("only %v are read", read)
 	}
 	for _, name := range slices.Sorted(maps.Keys(read)) {
 		_, ofPolls := polled[name]
 		_, ofDrains := drained[name]
-		if !ofDrains || !ofPolls && (name == "connector" || name == "outcome" || name == "message") {
+		if !ofDrains || !ofPolls && (name == "connector" || name == "outcome" || name == "message" || name == "oldest_key_days") {
 			t.Errorf("jsonPayload.%s is read and not logged: by polls %v, by drains %v", name, ofPolls, ofDrains)
 		}
 	}

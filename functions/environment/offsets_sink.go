@@ -14,14 +14,14 @@ import (
 // begin; it holds no credential.
 func (e *Environment) Sink(ctx context.Context, name string, do func(context.Context, connector.Sink, drain.Deps) error) error {
 	ctx = e.WithLog(ctx)
-	return e.scrub(e.withSink(ctx, name, do))
-}
-
-func (e *Environment) withSink(ctx context.Context, name string, do func(context.Context, connector.Sink, drain.Deps) error) error {
 	c, err := e.sinkFile(ctx, name)
 	if err != nil {
-		return err
+		return e.scrub(err)
 	}
+	return e.scrub(e.withSink(ctx, c, do))
+}
+
+func (e *Environment) withSink(ctx context.Context, c connector.Connector, do func(context.Context, connector.Sink, drain.Deps) error) error {
 	s, err := c.Sink(ctx, e.Worker, e.Secrets, connector.CheckOptions{Local: e.Local})
 	var invalid *connector.Invalid
 	switch {

@@ -32,7 +32,11 @@ func (e *Environment) Poll(ctx context.Context, name string, variables map[strin
 	ctx, cancel := context.WithDeadline(ctx, began.Add(deadline))
 	defer cancel()
 	ctx = e.WithLog(ctx)
-	summary, err := e.poll(ctx, name, variables)
+	var summary poll.Summary
+	c, err := e.sourceFile(ctx, name, variables)
+	if err == nil {
+		summary, err = e.poll(ctx, c, variables)
+	}
 	if err != nil && summary.Outcome == "" {
 		summary = poll.Failed(name, variables, err, time.Now())
 		summary.Duration = time.Since(began)
@@ -44,7 +48,7 @@ func (e *Environment) Poll(ctx context.Context, name string, variables map[strin
 		logSummary(ctx, summary.Units[i])
 	}
 	err = e.scrub(err)
-	logSummary(ctx, summary)
+	logSummary(ctx, summary, e.oldestKey(ctx, c)...)
 	return summary, err
 }
 
@@ -56,24 +60,29 @@ func (e *Environment) WithLog(ctx context.Context) context.Context {
 	return logging.With(ctx, e.Log)
 }
 
-// poll returns a summary without outcome when the poll could not begin.
-func (e *Environment) poll(ctx context.Context, name string, variables map[string]string) (poll.Summary, error) {
+// sourceFile finds the connector file of a source that has a use for the variables. What a person must set right is
+// Refused, before a secret is read for it.
+func (e *Environment) sourceFile(ctx context.Context, name string, variables map[string]string) (connector.Connector, error) {
 	c, err := e.Connector(ctx, name)
 	if errors.Is(err, ErrNoConnector) {
-		return poll.Summary{}, poll.Fail(poll.Refused, err)
+		return c, poll.Fail(poll.Refused, err)
 	}
 	if err != nil {
-		return poll.Summary{}, err
+		return c, err
 	}
 	if c.Kind != connector.SourceKind {
-		return poll.Summary{}, poll.Fail(poll.Refused, fmt.Errorf("connector %s is a %s and cannot be polled", name, c.Kind))
+		return c, poll.Fail(poll.Refused, fmt.Errorf("connector %s is a %s and cannot be polled", name, c.Kind))
 	}
-	// Refused before a secret is read for it.
 	for _, variable := range slices.Sorted(maps.Keys(variables)) {
 		if !c.Uses(variable) {
-			return poll.Summary{}, poll.Fail(poll.Refused, fmt.Errorf("connector %s has no template that uses ${var.%.64s}: send no such variable", name, variable))
+			return c, poll.Fail(poll.Refused, fmt.Errorf("connector %s has no template that uses ${var.%.64s}: send no such variable", name, variable))
 		}
 	}
+	return c, nil
+}
+
+// poll returns a summary without outcome when the poll could not begin.
+func (e *Environment) poll(ctx context.Context, c connector.Connector, variables map[string]string) (poll.Summary, error) {
 	s, err := e.source(ctx, c)
 	if err != nil {
 		return poll.Summary{}, err
@@ -126,7 +135,7 @@ func (e *Environment) pollDeps(ctx context.Context, c connector.Connector) (poll
 	return deps, nil
 }
 
-func logSummary(ctx context.Context, s poll.Summary) {
+func logSummary(ctx context.Context, s poll.Summary, more ...slog.Attr) {
 	level := slog.LevelInfo
 	switch {
 	case s.Outcome == poll.Deferred, s.Outcome == poll.Unavailable:
@@ -159,7 +168,7 @@ func logSummary(ctx context.Context, s poll.Summary) {
 	if s.Error != "" {
 		attrs = append(attrs, slog.String("error", s.Error))
 	}
-	logging.From(ctx).LogAttrs(ctx, level, "poll", attrs...)
+	logging.From(ctx).LogAttrs(ctx, level, "poll", append(attrs, more...)...)
 }
 
 // Ready dials the brokers of CONNECT_BOOTSTRAP_SERVERS, one of which must take a connection, and reads from the state

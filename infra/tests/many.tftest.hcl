@@ -30,6 +30,7 @@ variables {
     notification_channels = ["projects/my-project/notificationChannels/1"]
     undrained_hours       = 48
     topic_retention_hours = 24
+    key_max_age_days      = 30
   }
 
   archive_buckets = {

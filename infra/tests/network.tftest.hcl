@@ -1,4 +1,4 @@
-# Direct VPC egress, and everything that may be larger or longer.
+# Direct VPC egress, everything that may be larger or longer, and no alert on a key's age.
 
 mock_provider "google" {
   source = "./tests/mocks/plan"
@@ -23,6 +23,7 @@ variables {
   poller_max_instances  = 3
   poller_resources      = { cpu = "2", memory = "1Gi" }
   bucket_location       = "EU"
+  alerts                = { key_max_age_days = 0 }
   secret_locations      = ["europe-west1", "europe-west4"]
 }
 

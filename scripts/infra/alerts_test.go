@@ -11,13 +11,24 @@ import (
 // the plan has, for every connector that is not paused.
 func alerts(p *plan) []string {
 	var c complaints
-	metrics := map[string]bool{}
+	metrics, distributions := map[string]bool{}, map[string]bool{}
 	for _, r := range p.resources("google_logging_metric") {
 		metrics["logging.googleapis.com/user/"+r.text("name")] = true
 		list, _ := r.value("metric_descriptor.0.labels").([]any)
 		extractors, _ := r.value("label_extractors").(map[string]any)
 		if len(list) == 0 || len(list) != len(extractors) {
 			c.add(r, "has the labels %v and takes %v", list, extractors)
+		}
+		extracts := r.text("value_extractor")
+		if r.text("metric_descriptor.0.value_type") == "DISTRIBUTION" {
+			distributions["logging.googleapis.com/user/"+r.text("name")] = true
+			field, ok := strings.CutPrefix(strings.TrimSuffix(extracts, ")"), "EXTRACT(jsonPayload.")
+			// A line without the field has no value to take.
+			if !ok || !strings.HasSuffix(r.text("filter"), " AND jsonPayload."+field+">=0") {
+				c.add(r, "takes %q of what %s lets through", extracts, r.text("filter"))
+			}
+		} else if extracts != "" {
+			c.add(r, "counts and takes %s", extracts)
 		}
 		for label, from := range extractors {
 			if from != "EXTRACT(jsonPayload."+label+")" {
@@ -46,6 +57,10 @@ func alerts(p *plan) []string {
 		metric, _, _ := strings.Cut(strings.TrimPrefix(filter, `metric.type="`), `"`)
 		if !metrics[metric] && metric != "pubsub.googleapis.com/subscription/num_undelivered_messages" {
 			c.add(r, "reads %s, which nothing writes", metric)
+		}
+		// A distribution has no number to compare until it is reduced to one.
+		if reducer := r.text(condition + "aggregations.0.cross_series_reducer"); distributions[metric] != (reducer == "REDUCE_MEAN") {
+			c.add(r, "reduces %s by %q", metric, reducer)
 		}
 		if !strings.Contains(r.text("documentation.0.content"), "/playbooks/") {
 			c.add(r, "does not say what to do")
@@ -82,9 +97,49 @@ func silences(p *plan, name string) map[string]int {
 	return out
 }
 
+// keyAges are after how many days an alert on a key's age is due, by what it looks at.
+func keyAges(p *plan) map[string]string {
+	out := map[string]string{}
+	for _, r := range p.resources("google_monitoring_alert_policy") {
+		if r.Name == "key_age" {
+			_, kind, _ := strings.Cut(r.text("conditions.0.condition_threshold.0.filter"), "resource.type=")
+			out[fmt.Sprint(r.Index)] = kind + r.text("conditions.0.condition_threshold.0.comparison") + " " + r.text("conditions.0.condition_threshold.0.threshold_value")
+		}
+	}
+	return out
+}
+
+// keyAgeCheck looks at what the default, a number and 0 became.
+var keyAgeCheck = check{"a key's age is watched as it was asked for", []string{"many", "user_files", "network"}, func(r runs) []string {
+	var out []string
+	for file, want := range map[string]map[string]string{
+		"user_files": {"polls": `"cloud_run_revision"COMPARISON_GT 90`, "drains": `"cloud_run_job"COMPARISON_GT 90`},
+		"many":       {"polls": `"cloud_run_revision"COMPARISON_GT 30`, "drains": `"cloud_run_job"COMPARISON_GT 30`},
+		"network":    {},
+	} {
+		one := r.of(file, "plan")
+		if one == nil || one.plan == nil {
+			return []string{"nothing was planned"}
+		}
+		if got := keyAges(one.plan); fmt.Sprint(got) != fmt.Sprint(want) {
+			out = append(out, fmt.Sprintf("%s: %v, not %v", file, got, want))
+		}
+		metrics := 0
+		for _, m := range one.plan.resources("google_logging_metric") {
+			if m.Name == "key_age" {
+				metrics++
+			}
+		}
+		if metrics != min(1, len(want)) {
+			out = append(out, fmt.Sprintf("%s: %d metrics", file, metrics))
+		}
+	}
+	return out
+}}
+
 // alertChecks look at what the schedules of the many connectors became.
 func alertChecks() []check {
-	return []check{{"alerts wait as long as schedules are apart", []string{"many", "user_files"}, func(r runs) []string {
+	return []check{keyAgeCheck, {"alerts wait as long as schedules are apart", []string{"many", "user_files"}, func(r runs) []string {
 		many, user := r.of("many", "plan"), r.of("user_files", "plan")
 		if many == nil || many.plan == nil || user == nil || user.plan == nil {
 			return []string{"nothing was planned"}

@@ -38,6 +38,7 @@ const (
 	arriving   = "tasks, images and settings arrive"
 	watching   = "alerts can fire and say what to do"
 	waiting    = "alerts wait as long as schedules are apart"
+	aging      = "a key's age is watched as it was asked for"
 	ruling     = "rules of managed_kafka"
 	adding     = "a new file adds what it needs and changes nothing else"
 )
@@ -125,6 +126,14 @@ var mutations = []mutation{
 	{"modules/alerts/main.tf", "floor(var.topic_retention_seconds / 120) * 60", "var.topic_retention_seconds", waiting, ""},
 	{"modules/alerts/main.tf", "c.period_seconds * var.after_runs", "c.period_seconds", waiting, ""},
 	{"modules/alerts/main.tf", "AND metric.labels.connector=\\\"${each.key}\\\"\"\n      duration = \"${each.value}s\"\n      aggregations {\n        alignment_period     = \"300s\"\n        per_series_aligner   = \"ALIGN_COUNT\"\n        cross_series_reducer = \"REDUCE_SUM\"\n        group_by_fields      = [\"metric.label.connector\", \"metric.label.task\"]", "\"\n      duration = \"${each.value}s\"\n      aggregations {\n        alignment_period     = \"300s\"\n        per_series_aligner   = \"ALIGN_COUNT\"\n        cross_series_reducer = \"REDUCE_SUM\"\n        group_by_fields      = [\"metric.label.connector\", \"metric.label.task\"]", watching, "user_files"},
+	{"modules/alerts/main.tf", "threshold_value = var.key_max_age_days", "threshold_value = 90", aging, ""},
+	{"modules/alerts/main.tf", "count = var.key_max_age_days > 0 ? 1 : 0", "count = 1", aging, ""},
+	{"modules/alerts/main.tf", "drains = \"cloud_run_job\" } : kind => resource", "drains = \"cloud_run_revision\" } : kind => resource", aging, ""},
+	{"modules/alerts/main.tf", "cross_series_reducer = \"REDUCE_MEAN\"", "cross_series_reducer = \"REDUCE_SUM\"", watching, "user_files"},
+	{"modules/alerts/main.tf", " AND jsonPayload.oldest_key_days>=0\"", "\"", watching, "user_files"},
+	{"main.tf", "var.alerts.enabled && var.alerts.key_max_age_days > 0", "var.alerts.enabled", "grants of network", ""},
+	{"modules/sink/main.tf", "for name, part in local.regional_secrets : name => part if var.secret_metadata", "for name, part in local.regional_secrets : name => part if false", "grants of many", ""},
+	{"variables.tf", "var.alerts.key_max_age_days >= 1", "var.alerts.key_max_age_days >= 0", "wrong: a key's age of hours", ""},
 	{"modules/kafka/main.tf", "[\"READ\", \"DESCRIBE\", \"DESCRIBE_CONFIGS\"]", "[\"READ\", \"WRITE\", \"DESCRIBE\", \"DESCRIBE_CONFIGS\"]", ruling, ""},
 	{"modules/kafka/main.tf", "consumerGroup/connect-${name}", "consumerGroupPrefixed/connect-", ruling, ""},
 	{"modules/kafka/main.tf", "transactionalIdPrefixed/riftline-\"", "allTransactionalIds\"", ruling, ""},

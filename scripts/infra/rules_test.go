@@ -58,7 +58,7 @@ func nobodyIsEverybody(p *plan) []string {
 // The roles that are given at all.
 var roles = []string{
 	"roles/run.invoker", "roles/storage.objectCreator", "roles/storage.objectViewer", "roles/storage.objectUser",
-	"roles/secretmanager.secretAccessor", "roles/pubsub.publisher", "roles/pubsub.subscriber", "roles/managedkafka.client",
+	"roles/secretmanager.secretAccessor", "roles/secretmanager.viewer", "roles/pubsub.publisher", "roles/pubsub.subscriber", "roles/managedkafka.client",
 }
 
 func noBroadRole(p *plan) []string {

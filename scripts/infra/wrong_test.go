@@ -110,6 +110,7 @@ var wrongOnes = []wrong{
 	{"another class by override", one(source("")), `overrides = { x = { "connector.class" = "GcsSink" } }`, []string{"overrides cannot change name and connector.class"}, true, false},
 	{"silent logs", one(source("")), `log_level = "error"`, []string{"log_level is debug or info"}, true, false},
 	{"a channel's name", one(source("")), `alerts = { notification_channels = ["me@example.com"] }`, []string{"alerts.notification_channels are named projects/"}, true, false},
+	{"a key's age of hours", one(source("")), `alerts = { key_max_age_days = 0.5 }`, []string{"alerts.key_max_age_days is 1 to 3650"}, true, false},
 	{"a cluster without a network", one(source("")), `managed_kafka = { cluster = "c", subnet = "projects/p/regions/r/subnetworks/s", topics = { t = {} } }`, []string{"vpc has to say by which network it is reached", "leave CONNECT_BOOTSTRAP_SERVERS"}, true, true},
 	{"a cluster too small", one(source("")), `managed_kafka = { cluster = "c", subnet = "projects/p/regions/r/subnetworks/s", vcpus = 1, topics = { t = {} } }`, []string{"a cluster has 3 vCPUs at least"}, true, true},
 	{"a label", one(source("")), `labels = { Team = "Data" }`, []string{"labels have lower-case letters"}, true, false},

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/riftline/riftline/shared/secret"
 )
 
 // Worker holds what Kafka Connect takes from its worker's configuration, read from the environment names of Confluent's
@@ -38,3 +40,12 @@ func (w Worker) get(key string) (value, name string, ok bool) {
 
 // keys are the worker properties that are set, sorted.
 func (w Worker) keys() []string { return slices.Sorted(maps.Keys(w.settings)) }
+
+// References returns the references of all settings. Among them may be some that a connector does not use.
+func (w Worker) References() []secret.Reference {
+	var out []secret.Reference
+	for _, key := range w.keys() {
+		out = append(out, secret.References(w.settings[key].value)...)
+	}
+	return out
+}

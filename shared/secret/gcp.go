@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 
 	"cloud.google.com/go/compute/metadata"
 	secretmanager "cloud.google.com/go/secretmanager/apiv1"
@@ -30,10 +31,16 @@ var (
 // names a version. Without a project, the one of the machine is asked for (metadata server). A line break at the end of
 // a secret is not part of it, since most are stored by a command that adds one.
 //
+// With each value Secret Manager is asked when its version was created, beside the read, which does not wait for the
+// answer: see [Resolver.Oldest].
+//
 // The client is made at the first read and kept; one that cannot be made is tried again at the next read. Errors:
 // [ErrNotFound], [ErrDenied], [ErrCorrupt].
 func GCPReader(newClient func(context.Context) (*secretmanager.Client, error), project string) Reader {
-	g := &gcp{newClient: newClient, project: project}
+	return gcpReader(&gcp{newClient: newClient, project: project, looks: looks{now: time.Now, byName: map[string]*look{}}})
+}
+
+func gcpReader(g *gcp) Reader {
 	return func(ctx context.Context, path, _ string) (string, error) {
 		name, err := g.resource(ctx, path)
 		if err != nil {
@@ -43,12 +50,18 @@ func GCPReader(newClient func(context.Context) (*secretmanager.Client, error), p
 		if err != nil {
 			return "", err
 		}
-		return access(ctx, client, name)
+		value, version, err := access(ctx, client, name)
+		if err != nil {
+			return "", err
+		}
+		note(ctx, g.looks.at(ctx, client, version))
+		return value, nil
 	}
 }
 
 type gcp struct {
 	newClient func(context.Context) (*secretmanager.Client, error)
+	looks     looks
 
 	mu      sync.Mutex
 	client  *secretmanager.Client
@@ -91,19 +104,20 @@ func (g *gcp) resource(ctx context.Context, path string) (string, error) {
 	return "projects/" + g.project + "/secrets/" + path + "/versions/latest", nil
 }
 
-func access(ctx context.Context, client *secretmanager.Client, name string) (string, error) {
+// access returns what name holds and the name of the version that it is.
+func access(ctx context.Context, client *secretmanager.Client, name string) (value, version string, err error) {
 	for range 2 {
 		answer, err := client.AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: name})
 		if err != nil {
-			return "", explain(name, err)
+			return "", "", explain(name, err)
 		}
 		payload := answer.GetPayload()
 		if payload.DataCrc32C != nil && int64(crc32.Checksum(payload.GetData(), castagnoli)) != payload.GetDataCrc32C() {
 			continue
 		}
-		return trimLineBreak(string(payload.GetData())), nil
+		return trimLineBreak(string(payload.GetData())), answer.GetName(), nil
 	}
-	return "", fmt.Errorf("reading %s: %w", name, ErrCorrupt)
+	return "", "", fmt.Errorf("reading %s: %w", name, ErrCorrupt)
 }
 
 func explain(name string, err error) error {

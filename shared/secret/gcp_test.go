@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	secretmanager "cloud.google.com/go/secretmanager/apiv1"
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
@@ -30,6 +31,12 @@ type manager struct {
 	failures map[string]codes.Code
 	damaged  map[string]int
 	asked    []string
+	// versions are what latest stands for, by the name that is asked for; times are when versions were created.
+	versions map[string]string
+	times    map[string]time.Time
+	looked   []string
+	// hold keeps GetSecretVersion from answering until it is closed.
+	hold chan struct{}
 }
 
 func (m *manager) AccessSecretVersion(_ context.Context, q *secretmanagerpb.AccessSecretVersionRequest) (*secretmanagerpb.AccessSecretVersionResponse, error) {
@@ -48,8 +55,12 @@ func (m *manager) AccessSecretVersion(_ context.Context, q *secretmanagerpb.Acce
 		m.damaged[q.GetName()]--
 		sum++
 	}
+	name := q.GetName()
+	if version, ok := m.versions[name]; ok {
+		name = version
+	}
 	return &secretmanagerpb.AccessSecretVersionResponse{
-		Name:    q.GetName(),
+		Name:    name,
 		Payload: &secretmanagerpb.SecretPayload{Data: []byte(text), DataCrc32C: &sum},
 	}, nil
 }
@@ -80,6 +91,12 @@ func clientOf(t *testing.T, m *manager) *secretmanager.Client {
 		t.Fatal(err)
 	}
 	return client
+}
+
+// clientsOf makes clients that talk to m.
+func clientsOf(t *testing.T, m *manager) func(context.Context) (*secretmanager.Client, error) {
+	t.Helper()
+	return func(context.Context) (*secretmanager.Client, error) { return clientOf(t, m), nil }
 }
 
 // serve returns a reader whose client talks to m, and a count of the clients that were made.

@@ -51,6 +51,8 @@ type Resolver struct {
 type held struct {
 	value string
 	until time.Time
+	// version is nil for what did not come from Secret Manager.
+	version *look
 }
 
 // NewResolver returns a resolver with the given readers, by provider name ([GCPSecret], [Env], [File], [Dir]).
@@ -148,13 +150,14 @@ func (r *Resolver) read(ctx context.Context, purpose string, ref Reference) (str
 	done := r.flight.DoChan(purpose+ref.String(), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 		defer cancel()
-		value, err := reader(ctx, ref.Path, ref.Key)
+		var version *look
+		value, err := reader(withNote(ctx, &version), ref.Path, ref.Key)
 		if err != nil {
 			return "", fmt.Errorf("resolving %s: %w", ref, err)
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.cache[ref] = held{value: value, until: r.now().Add(keep)}
+		r.cache[ref] = held{value: value, until: r.now().Add(keep), version: version}
 		return value, nil
 	})
 	select {

@@ -194,6 +194,70 @@ resource "google_monitoring_alert_policy" "counted" {
   }
 }
 
+# How old the oldest key is that a run used. Lines of runs that do not know it have no such field and are not counted.
+resource "google_logging_metric" "key_age" {
+  count = var.key_max_age_days > 0 ? 1 : 0
+
+  name            = "${var.prefix}-key-age"
+  description     = "Days since the oldest version of a secret was added that a run used, by connector."
+  filter          = "((${local.poll_logs}) OR (${local.drain_logs})) AND jsonPayload.oldest_key_days>=0"
+  value_extractor = "EXTRACT(jsonPayload.oldest_key_days)"
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "DISTRIBUTION"
+    unit        = "d"
+
+    labels {
+      key        = "connector"
+      value_type = "STRING"
+    }
+  }
+
+  label_extractors = { connector = "EXTRACT(jsonPayload.connector)" }
+
+  # From a tenth of a day to ten years. The alert reads means, which do not depend on them.
+  bucket_options {
+    exponential_buckets {
+      num_finite_buckets = 30
+      growth_factor      = 1.5
+      scale              = 0.1
+    }
+  }
+}
+
+# A mean is exact where a percentile is guessed from buckets, and the runs of an hour use the same versions.
+resource "google_monitoring_alert_policy" "key_age" {
+  for_each = { for kind, resource in { polls = "cloud_run_revision", drains = "cloud_run_job" } : kind => resource if var.key_max_age_days > 0 }
+
+  display_name          = "${var.prefix}: A key of a connector is old (${each.key})"
+  combiner              = "OR"
+  severity              = "WARNING"
+  notification_channels = var.notification_channels
+  user_labels           = var.labels
+
+  conditions {
+    display_name = "a version older than ${var.key_max_age_days} days"
+    condition_threshold {
+      filter          = "metric.type=\"logging.googleapis.com/user/${google_logging_metric.key_age[0].name}\" AND resource.type=\"${each.value}\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = var.key_max_age_days
+      duration        = "0s"
+      aggregations {
+        alignment_period     = "3600s"
+        per_series_aligner   = "ALIGN_DELTA"
+        cross_series_reducer = "REDUCE_MEAN"
+        group_by_fields      = ["metric.label.connector"]
+      }
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = "A key of $${metric.label.connector} was added more than ${var.key_max_age_days} days ago. What to do: ${var.playbooks_url}/key-age.md"
+  }
+}
+
 resource "google_monitoring_alert_policy" "pubsub_dead_letters" {
   display_name          = "${var.prefix}: Triggers went to the Pub/Sub dead-letter topic"
   combiner              = "OR"

@@ -53,6 +53,11 @@ variable "deferrals_per_hour" {
   type        = number
 }
 
+variable "key_max_age_days" {
+  description = "How old the version of a secret may become that a connector uses. 0 is no alert on it."
+  type        = number
+}
+
 variable "playbooks_url" {
   description = "Where the pages are that say what to do."
   type        = string

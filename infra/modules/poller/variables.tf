@@ -59,6 +59,11 @@ variable "secrets" {
   type        = map(string)
 }
 
+variable "secret_metadata" {
+  description = "Whether the account may also see when the versions of its secrets were added."
+  type        = bool
+}
+
 variable "scheduler_email" {
   description = "The account whose tokens Cloud Scheduler sends."
   type        = string

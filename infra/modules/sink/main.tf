@@ -167,3 +167,31 @@ resource "google_secret_manager_regional_secret_iam_member" "full" {
   role      = "roles/secretmanager.secretAccessor"
   member    = google_service_account.sink.member
 }
+
+# When a version was added is no part of what secretAccessor shows. The role shows no version's payload.
+resource "google_secret_manager_secret_iam_member" "bare_metadata" {
+  for_each = { for name, part in local.bare_secrets : name => part if var.secret_metadata }
+
+  secret_id = lookup(var.secrets, each.key, each.key)
+  role      = "roles/secretmanager.viewer"
+  member    = google_service_account.sink.member
+}
+
+resource "google_secret_manager_secret_iam_member" "full_metadata" {
+  for_each = { for name, part in local.full_secrets : name => part if var.secret_metadata }
+
+  project   = each.value[1]
+  secret_id = each.value[3]
+  role      = "roles/secretmanager.viewer"
+  member    = google_service_account.sink.member
+}
+
+resource "google_secret_manager_regional_secret_iam_member" "full_metadata" {
+  for_each = { for name, part in local.regional_secrets : name => part if var.secret_metadata }
+
+  project   = each.value[1]
+  location  = each.value[3]
+  secret_id = each.value[5]
+  role      = "roles/secretmanager.viewer"
+  member    = google_service_account.sink.member
+}
