@@ -107,9 +107,12 @@ func TestLeaseWhereTransactionsAreRefused(t *testing.T) {
 	p.wantTopic(ladder1, changes, ladder3[7:])
 
 	// With the right to a transactional id the same connector publishes in transactions.
-	ids := kadm.NewACLs().TransactionalIDs("riftline-"+p.source).Groups("riftline-"+p.source).ResourcePatternType(kadm.ACLPatternPrefixed).
-		Operations(kadm.OpWrite, kadm.OpRead, kadm.OpDescribe)
-	p.grant(true, ids)
+	ids := func() *kadm.ACLBuilder {
+		return kadm.NewACLs().TransactionalIDs("riftline-"+p.source+"-").Groups("riftline-"+p.source+"-").ResourcePatternType(kadm.ACLPatternPrefixed).
+			Operations(kadm.OpWrite, kadm.OpRead, kadm.OpDescribe)
+	}
+	p.grant(true, ids())
+	t.Cleanup(func() { p.grant(false, ids()) })
 	more := player(8, 8)
 	p.api.ladder(append(ladder3[:len(ladder3):len(ladder3)], more))
 	if a := requested.mustPoll(p.source, poll.Published); a.Published != 1 {
