@@ -193,9 +193,9 @@ func (p *stepper) goOn(n *state, t *task) {
 	if p.m.mutant == replaysByRecords {
 		t.plan = p.m.rename(n, p.m.planOf(n.plan))
 	}
-	t.todo = below(uint8(len(p.m.planOf(t.plan).objects)))
+	t.owed = below(uint8(len(p.m.planOf(t.plan).objects)))
 	t.asking, t.got, t.at = 0, 0, atStat
-	if t.todo == 0 {
+	if t.owed == 0 {
 		p.durable(t)
 	}
 }
@@ -279,7 +279,7 @@ func (p *stepper) stat() {
 		p.add(p.say("stat %s", looked{s, o.modelName, t.id}), func(n *state, t *task) {
 			t.got |= 1 << i
 			if at := n.find(o.modelName); at >= 0 {
-				t.todo &^= 1 << i
+				t.owed &^= 1 << i
 				if n.objects[at].id != t.id {
 					t.at = atStopped
 					return
@@ -287,7 +287,7 @@ func (p *stepper) stat() {
 			}
 			if count(t.got) == len(plan.objects) {
 				t.got = 0
-				if t.at = atMissing; t.todo == 0 {
+				if t.at = atMissing; t.owed == 0 {
 					p.durable(t)
 				}
 			}
@@ -321,10 +321,10 @@ func (l looked) String() string {
 func (p *stepper) prepare(n *state, t *task) {
 	for i, o := range p.m.planOf(t.plan).objects {
 		if o.records&t.got == 0 {
-			t.todo &^= 1 << i
+			t.owed &^= 1 << i
 		}
 	}
-	if t.todo == 0 {
+	if t.owed == 0 {
 		p.durable(t)
 	}
 }
@@ -340,7 +340,7 @@ func (p *stepper) create(faulty bool) {
 				at := n.find(o.modelName)
 				switch {
 				case at < 0:
-					t.todo |= bit
+					t.owed |= bit
 				case n.objects[at].id != t.id:
 					t.at = atStopped
 				default:
@@ -348,19 +348,19 @@ func (p *stepper) create(faulty bool) {
 				}
 			})
 		}
-		if t.todo&bit == 0 {
+		if t.owed&bit == 0 {
 			continue
 		}
 		object := o
 		object.records &= t.got
 		text := p.say("put %s", o.modelName)
 		if s.find(o.modelName) >= 0 {
-			p.add(text+" exists", func(_ *state, t *task) { t.todo &^= bit; t.asking |= bit })
+			p.add(text+" exists", func(_ *state, t *task) { t.owed &^= bit; t.asking |= bit })
 			continue
 		}
 		p.add(text+" ok", func(n *state, t *task) {
 			n.put(object, t.id)
-			t.todo &^= bit
+			t.owed &^= bit
 			p.created(t)
 		})
 		if !faulty {
@@ -369,14 +369,14 @@ func (p *stepper) create(faulty bool) {
 		p.add(text+" applied, answer lost", func(n *state, t *task) {
 			n.faults--
 			n.put(object, t.id)
-			t.todo &^= bit
+			t.owed &^= bit
 			t.asking |= bit
 		})
 		if s.hung.kind == 0 {
 			p.add(text+" hangs", func(n *state, t *task) {
 				n.faults--
 				n.hung = hung{kind: 1, object: object, id: t.id, plan: never}
-				t.todo &^= bit
+				t.owed &^= bit
 				t.asking |= bit
 			})
 		}
@@ -384,7 +384,7 @@ func (p *stepper) create(faulty bool) {
 }
 
 func (p *stepper) created(t *task) {
-	if t.todo == 0 && t.asking == 0 {
+	if t.owed == 0 && t.asking == 0 {
 		p.durable(t)
 	}
 }
@@ -395,7 +395,7 @@ func (p *stepper) durable(t *task) {
 	if t.ahead {
 		t.frontier = max(t.frontier, t.next) // the same, unless what was read is kept for too long
 	}
-	t.todo, t.asking, t.got = 0, 0, 0
+	t.owed, t.asking, t.got = 0, 0, 0
 	p.toCommit(t)
 }
 
@@ -451,7 +451,7 @@ func (p *stepper) assign() {
 			}
 			t.id = n.freshID()
 			t.plan = p.m.intern(d.plan)
-			t.todo, t.asking, t.got = below(uint8(len(d.plan.objects))), 0, 255
+			t.owed, t.asking, t.got = below(uint8(len(d.plan.objects))), 0, 255
 			t.at = atPlan
 		})
 	}
@@ -505,7 +505,7 @@ func (p *stepper) planned(n *state, t *task) {
 
 // lose begins again after another task was first, and leaves in the end.
 func (p *stepper) lose(t *task) {
-	t.plan, t.id, t.todo, t.asking, t.got, t.last = never, 0, 0, 0, 0, false
+	t.plan, t.id, t.owed, t.asking, t.got, t.last = never, 0, 0, 0, 0, false
 	if p.m.mutant != keepsWhatItRead {
 		t.ahead, t.next, t.seen = false, 0, 0
 	}

@@ -138,11 +138,11 @@ type task struct {
 	held     uint8
 	heldPlan bool
 	frontier uint8
-	// plan and id are what it writes, or completes; todo are the objects that it has not created, asking those whose
+	// plan and id are what it writes, or completes; owed are the objects that it has not created, asking those whose
 	// outcome it does not know, got the offsets that it has read for them.
 	plan         int16
 	id           uint8
-	todo, asking offsets
+	owed, asking offsets
 	got          offsets
 	completing   bool
 	last         bool
@@ -368,7 +368,7 @@ func (s *state) key(b []byte) []byte {
 		if t.at >= atEnd {
 			continue
 		}
-		b = append(b, t.start, t.end, byte(t.committed), t.born, t.held, t.frontier, t.id, t.todo, t.asking, t.got, t.losses,
+		b = append(b, t.start, t.end, byte(t.committed), t.born, t.held, t.frontier, t.id, t.owed, t.asking, t.got, t.losses,
 			flag(t.current)|flag(t.heldPlan)<<1|flag(t.completing)<<2|flag(t.last)<<3|flag(t.ahead)<<4, t.next, t.seen)
 		b = binary.BigEndian.AppendUint16(b, uint16(t.plan))
 	}
