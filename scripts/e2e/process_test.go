@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -123,14 +124,28 @@ func (p *process) stop() int {
 	return p.wait()
 }
 
+// ports hands out ports for our processes, each once: two that were told the same free port would make one test talk to
+// the other's poller. They lie below the range from which the machine takes the local ports of connections.
+var ports = struct {
+	sync.Mutex
+	next int
+}{next: 10240 + rand.IntN(10000)}
+
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	ports.Lock()
+	defer ports.Unlock()
+	for ; ports.next < 32768; ports.next++ {
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(ports.next))
+		if err != nil {
+			continue
+		}
+		l.Close()
+		ports.next++
+		return ports.next - 1
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is left for a poller")
+	return 0
 }
 
 // startPoller starts a poller and waits until it answers.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -32,6 +33,7 @@ type summary struct {
 	out                     io.Writer
 	output                  map[name][]string
 	packages                map[string][]string
+	failures                []string // what failed tests said first, for the end, where it is found
 	passed, failed, skipped int
 }
 
@@ -56,6 +58,7 @@ func run(args []string, out io.Writer) int {
 	s := summary{out: out, output: map[name][]string{}, packages: map[string][]string{}}
 	s.read(stdout)
 	err = cmd.Wait()
+	fmt.Fprint(out, strings.Join(s.failures, ""))
 	fmt.Fprintf(out, "%d passed, %d failed, %d skipped\n", s.passed, s.failed, s.skipped)
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() > 0 {
 		return exit.ExitCode()
@@ -99,13 +102,25 @@ func (s *summary) event(e event) {
 		s.passed++
 		delete(s.output, n)
 	case e.Action == "fail":
-		s.failed++
-		fmt.Fprint(s.out, strings.Join(s.output[n], ""))
-		delete(s.output, n)
+		s.fail(n)
 	case e.Action == "skip":
 		s.skipped++
 		fmt.Fprintf(s.out, "SKIP\t%s\t%s\t%s\n", e.Package, e.Test, reason(s.output[n]))
 		delete(s.output, n)
+	}
+}
+
+// fail prints all that a failed test said, and keeps the start of it: what follows may be the logs of its processes,
+// long enough to hide which check failed.
+func (s *summary) fail(n name) {
+	s.failed++
+	lines := s.output[n]
+	delete(s.output, n)
+	fmt.Fprint(s.out, strings.Join(lines, ""))
+	const first = 5
+	said := slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return strings.HasPrefix(strings.TrimSpace(line), "--- ") })
+	if len(said) > 0 {
+		s.failures = append(s.failures, fmt.Sprintf("FAILED\t%s\t%s\n%s", n.pkg, n.test, strings.Join(said[:min(first, len(said))], "")))
 	}
 }
 
@@ -121,11 +136,9 @@ func (s *summary) pkg(e event) {
 		delete(s.packages, e.Package)
 	case "fail":
 		// Tests that never ended (a panic, a time-out) come first.
-		for n, lines := range s.output {
+		for n := range s.output {
 			if n.pkg == e.Package {
-				s.failed++
-				fmt.Fprint(s.out, strings.Join(lines, ""))
-				delete(s.output, n)
+				s.fail(n)
 			}
 		}
 		if len(s.packages[e.Package]) == 0 {

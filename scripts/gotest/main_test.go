@@ -29,6 +29,14 @@ func TestGotest(t *testing.T) {
 			nil,
 		},
 		{
+			"what a failed test said first is found at the end, whatever came after it",
+			"func TestA(t *testing.T) { t.Cleanup(func() { t.Log(strings.Repeat(\"log\\n\", 100)) }); t.Error(\"wrong\") }\n" +
+				"func TestB(t *testing.T) { t.Run(\"c\", func(t *testing.T) { t.Error(\"worse\") }) }",
+			1,
+			[]string{"FAILED\tsample\tTestA\n    a_test.go:9: wrong\n", "FAILED\tsample\tTestB/c\n    a_test.go:10: worse\n0 passed, 3 failed, 0 skipped\n"},
+			[]string{"FAILED\tsample\tTestB\n"},
+		},
+		{
 			"a panic is shown",
 			"func TestA(t *testing.T) { panic(\"boom\") }",
 			1,
@@ -45,7 +53,7 @@ func TestGotest(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
-			source := "package sample\n\nimport \"testing\"\n\n" + c.body + "\n"
+			source := "package sample\n\nimport (\n\t\"strings\"\n\t\"testing\"\n)\n\nvar _ = strings.Repeat\n" + c.body + "\n"
 			for file, text := range map[string]string{"go.mod": "module sample\n\ngo 1.26\n", "a_test.go": source} {
 				if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
 					t.Fatal(err)
