@@ -17,6 +17,7 @@ var ErrField = errors.New("no usable field")
 // concurrent use.
 type Fields struct {
 	main   *program
+	quick  *quickProgram
 	leaves []leaf
 }
 
@@ -45,13 +46,14 @@ func (w *Walk) Fields(paths []string, timestamps ...string) (*Fields, error) {
 		targets[i] = target{slot: i, path: path, rest: strings.Split(path, "."), timestamp: slices.Contains(timestamps, path)}
 	}
 	if len(targets) == 0 {
-		f.main = w.main
+		f.main, f.quick = w.main, w.quick
 		return f, nil
 	}
 	c := marker{compiler: newCompiler(), leaves: f.leaves}
 	if err := c.enter(f.main, w.root, "", targets); err != nil {
 		return nil, err
 	}
+	f.quick = quicken{}.program(f.main)
 	return f, nil
 }
 
@@ -212,8 +214,10 @@ func (f *Fields) Check(body []byte, values []record.Scalar) error {
 		values[i] = record.Scalar{Int: unseen}
 	}
 	c := checker{b: body, marks: values}
-	if err := c.check(f.main); err != nil {
-		return err
+	if !f.quick.fits(body, values) {
+		if err := c.check(f.main); err != nil {
+			return err
+		}
 	}
 	for i := range values {
 		if at := values[i].Int; at == unseen {

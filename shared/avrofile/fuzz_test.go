@@ -86,6 +86,7 @@ func FuzzWalk(f *testing.F) {
 		}
 		body := mutate(good, how, at, with)
 		err = walk.Check(body)
+		wantQuickRight(t, walk, body)
 		other, parseErr := avro.Parse(text)
 		if parseErr != nil {
 			t.Fatalf("%s: %v", text, parseErr)

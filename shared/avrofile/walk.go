@@ -21,9 +21,10 @@ const maxEmptyItems = math.MaxInt32 - 8
 
 // Walk is a schema compiled for checking bodies. It is safe for concurrent use.
 type Walk struct {
-	text string
-	main *program
-	root *schemaType
+	text  string
+	main  *program
+	quick *quickProgram
+	root  *schemaType
 }
 
 // program checks the fields of a record, or one value, one after another.
@@ -51,7 +52,8 @@ func Compile(schemaText string) (*Walk, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Walk{text: schemaText, main: newCompiler().value(t), root: t}, nil
+	main := newCompiler().value(t)
+	return &Walk{text: schemaText, main: main, quick: quicken{}.program(main), root: t}, nil
 }
 
 // Schema is the text that the walk was compiled from.
@@ -169,6 +171,9 @@ func join(outer, inner string) string {
 // Check says whether body is one value of the schema, to its last byte. It allocates nothing unless it fails; the
 // error is ErrBody and names the field and the byte.
 func (w *Walk) Check(body []byte) error {
+	if w.quick.fits(body, nil) {
+		return nil
+	}
 	c := checker{b: body}
 	return c.check(w.main)
 }

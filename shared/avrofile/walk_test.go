@@ -289,6 +289,7 @@ func FuzzCheck(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, which uint8, body []byte) {
 		i := int(which) % len(walks)
+		wantQuickRight(t, walks[i], body)
 		if err := walks[i].Check(body); err != nil {
 			if !errors.Is(err, ErrBody) {
 				t.Fatalf("got %v, want ErrBody", err)
@@ -318,5 +319,6 @@ func FuzzCompile(f *testing.F) {
 		if err := w.Check(body); err != nil && !errors.Is(err, ErrBody) {
 			t.Fatalf("got %v, want ErrBody", err)
 		}
+		wantQuickRight(t, w, body)
 	})
 }
