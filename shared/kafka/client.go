@@ -51,12 +51,17 @@ type client struct {
 	kgo     *kgo.Client
 	seen    *progress
 	reached bool
+	// addresses are where brokers listen.
+	addresses map[int32]string
 }
 
 func newClient(k connector.Kafka, log *slog.Logger, extra func(settings) []kgo.Opt) (*client, error) {
 	s, err := newSettings(k)
 	if err != nil {
 		return nil, err
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
 	}
 	c := &client{settings: s, log: log, patience: patience}
 	if extra != nil {
@@ -212,6 +217,7 @@ func (c *client) topics(ctx context.Context, wanted func(name string) bool, name
 		if err != nil {
 			return notYet(err), err
 		}
+		c.rememberBrokers(resp.Brokers)
 		for _, t := range resp.Topics {
 			if t.Topic == nil || len(names) == 0 && (internal(t) || !wanted(*t.Topic)) {
 				continue

@@ -93,12 +93,14 @@ func producer(t *testing.T, k connector.Kafka, id string) *Producer {
 	return p
 }
 
+// consumer is one whose responses hold a batch each, so that all but the first are read over a link.
 func consumer(t *testing.T, k connector.Kafka, group string) *Consumer {
 	t.Helper()
 	c, err := NewConsumer(k, group, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.longRead, c.share = 0, 100
 	t.Cleanup(c.Close)
 	return c
 }

@@ -27,6 +27,10 @@ type Consumer struct {
 	leaders map[string][]int32
 	// share is what one response may have, 0 for what the settings say.
 	share int32
+	// links are connections that no reader uses at the moment, by broker.
+	links map[int32][]*link
+	// longRead is how many times as much as its first response held must be left for a reader to make a link.
+	longRead int64
 }
 
 const (
@@ -66,7 +70,7 @@ func NewConsumer(k connector.Kafka, group string, log *slog.Logger) (*Consumer, 
 	if err != nil {
 		return nil, err
 	}
-	return &Consumer{group: group, client: c, leaders: map[string][]int32{}}, nil
+	return &Consumer{group: group, client: c, leaders: map[string][]int32{}, links: map[int32][]*link{}, longRead: longRead}, nil
 }
 
 // Topics asks the brokers for topics. ErrTopicMissing names all that are missing; ErrAuthorization, ErrAuthentication,
@@ -296,4 +300,55 @@ func (c *Consumer) Bounds(ctx context.Context, topic string) (map[int32]Bounds, 
 }
 
 // Close ends the client's connections and goroutines. Readers must be closed before.
-func (c *Consumer) Close() { c.client.reset() }
+func (c *Consumer) Close() {
+	c.mu.Lock()
+	for _, all := range c.links {
+		for _, l := range all {
+			l.close()
+		}
+	}
+	clear(c.links)
+	c.mu.Unlock()
+	c.client.reset()
+}
+
+// link is a connection to a broker that is the caller's alone.
+func (c *Consumer) link(ctx context.Context, node int32) (*link, error) {
+	for {
+		l := c.parked(node)
+		if l == nil {
+			break
+		}
+		if l.usable() {
+			return l, nil
+		}
+		l.close()
+	}
+	address := c.client.address(node)
+	if address == "" {
+		return nil, fmt.Errorf("%w: broker %d has no address", ErrUnreachable, node)
+	}
+	return c.client.dial(ctx, node, address)
+}
+
+func (c *Consumer) parked(node int32) *link {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := c.links[node]
+	if len(all) == 0 {
+		return nil
+	}
+	c.links[node] = all[:len(all)-1]
+	return all[len(all)-1]
+}
+
+// park keeps a link for another reader.
+func (c *Consumer) park(l *link) {
+	if !l.usable() {
+		l.close()
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.links[l.node] = append(c.links[l.node], l)
+}

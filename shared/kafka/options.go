@@ -54,6 +54,12 @@ func newSettings(k connector.Kafka) (settings, error) {
 	return settings{Kafka: k, properties: p}, err
 }
 
+func (s settings) encrypted() bool { return s.Protocol == "SSL" || s.Protocol == "SASL_SSL" }
+
+func (s settings) authenticated() bool {
+	return s.Protocol == "SASL_PLAINTEXT" || s.Protocol == "SASL_SSL"
+}
+
 // options are what both producer and consumer need. progress tells how far authentication came.
 func (s settings) options(log *slog.Logger) ([]kgo.Opt, *progress, error) {
 	opts := []kgo.Opt{
@@ -75,18 +81,19 @@ func (s settings) options(log *slog.Logger) ([]kgo.Opt, *progress, error) {
 		opts = append(opts, kgo.ConnIdleTimeout(s.idle))
 	}
 	switch s.Protocol {
-	case "", "PLAINTEXT", "SASL_PLAINTEXT":
-	case "SSL", "SASL_SSL":
+	case "", "PLAINTEXT", "SASL_PLAINTEXT", "SSL", "SASL_SSL":
+	default:
+		return nil, nil, fmt.Errorf("security.protocol %q is none of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL", s.Protocol)
+	}
+	if s.encrypted() {
 		c, err := tlsConfig(s.TLS)
 		if err != nil {
 			return nil, nil, err
 		}
 		opts = append(opts, kgo.DialTLSConfig(c))
-	default:
-		return nil, nil, fmt.Errorf("security.protocol %q is none of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL", s.Protocol)
 	}
 	seen := &progress{}
-	if s.Protocol == "SASL_PLAINTEXT" || s.Protocol == "SASL_SSL" {
+	if s.authenticated() {
 		m, err := mechanism(s.SASL)
 		if err != nil {
 			return nil, nil, err

@@ -41,11 +41,23 @@ type Reader struct {
 	pages   chan page
 	batches chan unpacked
 
-	// maxBytes and patience belong to the goroutine that fetches, decompressor to the one that unpacks.
+	// maxBytes, patience and what is of links belong to the goroutine that fetches, decompressor to the one that unpacks.
 	maxBytes     int32
 	decompressor kgo.Decompressor
 	buffers      buffers
 	patience     time.Duration
+
+	// link is what is fetched over, nil for the library's connection; unlinked takes it out of the reader's context.
+	link     *link
+	unlinked func() bool
+	// asked is the offset of the request that a link's pending response is for.
+	asked    int64
+	memories memories
+	// version is that of the requests which the broker has answered, -1 while there is none.
+	version  int16
+	failures int
+	// long says that there is enough to read for a connection to be made.
+	long bool
 }
 
 // page is what is whole and undamaged of a response: all from offset at to before offset next.
@@ -54,6 +66,8 @@ type page struct {
 	aborted aborted
 	at      int64
 	next    int64
+	// memory is what the batches are in; the page is one of its users.
+	memory *memory
 	// old are the records instead, of a format before record batches.
 	old []*kgo.Record
 	err error
@@ -71,7 +85,7 @@ func (c *Consumer) Read(topic Topic, partition int32, from, to int64) *Reader {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Reader{
 		c: c, topic: topic, partition: partition, to: to, next: from, ctx: ctx, cancel: cancel,
-		maxBytes: c.fetchBytes(), patience: patience,
+		maxBytes: c.fetchBytes(), patience: patience, version: -1,
 	}
 	r.decompressor = kgo.DefaultDecompressor(&r.buffers)
 	return r
@@ -141,8 +155,12 @@ func (r *Reader) Close() {
 
 // fetchAll fetches until the end, an error or Close.
 func (r *Reader) fetchAll() {
+	defer r.unlink()
 	for at := r.next; at < r.to; {
 		p := r.fetchPage(at)
+		if p.next >= r.to {
+			r.unlink() // before the caller, who gets all of it now, may close the reader
+		}
 		select {
 		case r.pages <- p:
 		case <-r.ctx.Done():
@@ -217,11 +235,20 @@ func (r *Reader) fetch(at int64) (p page, wait bool, err error) {
 	if leader < 0 {
 		return page{}, true, errors.New("the partition has no leader")
 	}
-	resp, err := k.Broker(int(leader)).Request(r.ctx, r.request(at))
+	f, memory, err := r.ask(k, leader, at)
 	if err != nil {
 		return page{}, true, classify(err)
 	}
-	f := resp.(*kmsg.FetchResponse)
+	if p, wait, err = r.look(f, at); p.next > at {
+		p.memory = memory
+	} else {
+		memory.release()
+	}
+	return p, wait, err
+}
+
+// look takes the partition out of a response.
+func (r *Reader) look(f *kmsg.FetchResponse, at int64) (p page, wait bool, err error) {
 	if err := r.judge(kerr.ErrorForCode(f.ErrorCode), nil); err != nil {
 		return page{}, true, err
 	}
@@ -232,6 +259,7 @@ func (r *Reader) fetch(at int64) (p page, wait bool, err error) {
 	if err := r.judge(kerr.ErrorForCode(part.ErrorCode), part); err != nil {
 		return page{}, true, err
 	}
+	r.askNext(at, endOf(part.RecordBatches, at))
 	return r.process(part, at)
 }
 
@@ -239,7 +267,10 @@ func (r *Reader) request(at int64) *kmsg.FetchRequest {
 	s := r.c.client.settings
 	req := kmsg.NewPtrFetchRequest()
 	req.ReplicaID, req.SessionEpoch = -1, -1
-	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = int32(s.fetchWait.Milliseconds()), s.fetchMin, r.maxBytes
+	req.MaxWaitMillis, req.MinBytes = int32(s.fetchWait.Milliseconds()), s.fetchMin
+	// The partition's limit is to be the one that ends a response: the embedded broker leaves the aborted transactions out
+	// of one that the other has ended.
+	req.MaxBytes = int32(min(2*int64(r.maxBytes), math.MaxInt32))
 	req.IsolationLevel = 1
 	t := kmsg.NewFetchRequestTopic()
 	t.Topic, t.TopicID = r.topic.Name, r.topic.ID
@@ -362,6 +393,7 @@ func (r *Reader) unpackAll() {
 // unpackPage gives the batches of a page that hold something, and a last one that says how far the page reaches. False
 // when no more are wanted.
 func (r *Reader) unpackPage(p page, give func(*Batch, error) bool) bool {
+	defer p.memory.release()
 	reached := p.at
 	for _, raw := range p.batches {
 		if raw.first() >= r.to {
@@ -377,7 +409,7 @@ func (r *Reader) unpackPage(p page, give func(*Batch, error) bool) bool {
 		reached = b.next
 	}
 	if reached < p.next {
-		return give(&Batch{topic: r.topic, partition: r.partition, next: p.next, old: before(p.old, p.next)}, nil)
+		return give(&Batch{topic: r.topic, partition: r.partition, next: p.next, old: before(p.old, p.next), memory: p.memory.use()}, nil)
 	}
 	return true
 }
@@ -394,9 +426,13 @@ func (r *Reader) unpack(raw rawBatch, p page) (*Batch, error) {
 		epoch: int32(binary.BigEndian.Uint32(raw[atLeaderEpoch:])), appendTime: raw.attributes()&attrLogAppendTime != 0,
 		left: raw[batchHeader:], count: int(int32(binary.BigEndian.Uint32(raw[atCount:]))),
 	}
+	if raw.control() {
+		defer b.Release()
+	}
 	codec := kgo.CompressionCodecType(raw.attributes() & attrCodec)
 	switch {
 	case codec == kgo.CodecNone:
+		b.memory = p.memory.use()
 	case b.count == 0:
 		// Compaction has removed all of its records: what was compressed is nothing, in whatever form.
 		b.left = nil
@@ -414,7 +450,6 @@ func (r *Reader) unpack(raw rawBatch, p page) (*Batch, error) {
 		b.next = min(b.next, r.to)
 		return b, nil
 	}
-	defer b.Release()
 	marker, err := abortMarker(b)
 	if err == nil && abort && marker {
 		p.aborted.ended(raw)

@@ -73,6 +73,19 @@ func cutBatch(in []byte) (b rawBatch, rest []byte, err error) {
 	return b, in[length:], nil
 }
 
+// endOf is the offset up to which a response reaches that begins at an offset, as far as its batches say so themselves.
+func endOf(in []byte, at int64) int64 {
+	for len(in) >= batchHeader && in[atMagic] == 2 {
+		length := int64(int32(binary.BigEndian.Uint32(in[atLength:]))) + atLeaderEpoch
+		if length < batchHeader || length > int64(len(in)) {
+			break
+		}
+		at = max(at, rawBatch(in).next())
+		in = in[length:]
+	}
+	return at
+}
+
 // oldFormat says whether a response holds messages of the versions before record batches, which topics from before Kafka
 // 0.11 have.
 func oldFormat(in []byte) bool {
@@ -141,6 +154,8 @@ type Batch struct {
 
 	buffer *[]byte
 	pool   *buffers
+	// memory is what left is in, unless it was decompressed.
+	memory *memory
 	// old are the records instead, of a format before record batches.
 	old []*kgo.Record
 }
@@ -247,7 +262,8 @@ func (b *Batch) Release() {
 	if b.buffer != nil {
 		b.pool.PutDecompressBytes(*b.buffer)
 	}
-	b.left, b.buffer, b.count, b.old = nil, nil, 0, nil
+	b.memory.release()
+	b.left, b.buffer, b.memory, b.count, b.old = nil, nil, nil, 0, nil
 }
 
 // timeOf is the instant of a number of milliseconds.

@@ -1,0 +1,109 @@
+package kafka
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+const (
+	// longRead makes a link worth while: it costs some requests.
+	longRead = 4
+	// linkFailures is how often a reader tries a link.
+	linkFailures = 3
+)
+
+// ask asks for what is at an offset, over a link if there is much to read and the library otherwise. The response is in
+// the memory, unless that is nil.
+func (r *Reader) ask(k *kgo.Client, leader int32, at int64) (*kmsg.FetchResponse, *memory, error) {
+	if r.long && r.version >= 0 && r.failures < linkFailures {
+		f, memory, err := r.askLink(leader, at)
+		if err == nil || r.ctx.Err() != nil {
+			return f, memory, err
+		}
+		r.failures++
+		r.drop()
+		r.c.client.log.DebugContext(r.ctx, "a connection for fetches failed; the client's own is used",
+			"topic", r.topic.Name, "partition", r.partition, "broker", leader, "error", err)
+	}
+	resp, err := k.Broker(int(leader)).Request(r.ctx, r.request(at))
+	if err != nil {
+		return nil, nil, err
+	}
+	f := resp.(*kmsg.FetchResponse)
+	r.version = f.Version
+	if len(f.Topics) == 1 && len(f.Topics[0].Partitions) == 1 {
+		next := endOf(f.Topics[0].Partitions[0].RecordBatches, at)
+		r.long = r.to-next > r.c.longRead*(next-at)
+	}
+	return f, nil, nil
+}
+
+func (r *Reader) askLink(leader int32, at int64) (*kmsg.FetchResponse, *memory, error) {
+	if l := r.link; l != nil && (l.node != leader || l.pending && r.asked != at || !l.pending && !l.usable()) {
+		r.drop()
+	}
+	if r.link == nil {
+		l, err := r.c.link(r.ctx, leader)
+		if err != nil {
+			return nil, nil, err
+		}
+		r.link, r.unlinked = l, context.AfterFunc(r.ctx, l.close)
+	}
+	if !r.link.pending {
+		if err := r.send(at); err != nil {
+			return nil, nil, err
+		}
+	}
+	m := r.memories.get(int(r.maxBytes) + besidesBatches)
+	f := kmsg.NewPtrFetchResponse()
+	f.Version = r.version
+	var err error
+	if m.bytes, err = r.link.receive(m.bytes, f); err != nil {
+		return nil, nil, err
+	}
+	return f, m, nil
+}
+
+// besidesBatches is room for what a response holds besides batches.
+const besidesBatches = 4 << 10
+
+func (r *Reader) send(at int64) error {
+	req := r.request(at)
+	req.Version = r.version
+	r.asked = at
+	return r.link.send(req)
+}
+
+// askNext asks for what comes next already, so that the broker is busy while what it has sent is looked at. When that
+// turns out to end elsewhere, the response is not read.
+func (r *Reader) askNext(at, next int64) {
+	if l := r.link; l == nil || l.pending || next <= at || next >= r.to || !l.usable() {
+		return
+	}
+	if err := r.send(next); err != nil {
+		r.drop()
+	}
+}
+
+// drop closes the link, which is in no state to be used again.
+func (r *Reader) drop() {
+	if r.link != nil {
+		r.unlinked()
+		r.link.close()
+		r.link = nil
+	}
+}
+
+// unlink gives the link to other readers.
+func (r *Reader) unlink() {
+	if r.link == nil {
+		return
+	}
+	if r.unlinked() {
+		r.c.park(r.link)
+		r.link = nil
+	}
+	r.drop()
+}
