@@ -249,7 +249,7 @@ func TestBudget(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 1))
 			limit, parts := int64(1+random.IntN(64<<20)), 1+random.IntN(100)
-			b := newBudget(limit, parts)
+			b := newBudget(limit, leastShare, parts)
 			largest := int64(1 + random.IntN(3<<20))
 			h := &holdings{most: max(limit, leastHeld*int64(b.inFlight)) + largest*int64(b.inFlight)}
 			free := make(chan struct{}, b.inFlight)
@@ -326,7 +326,7 @@ func (h *holdings) partition(t *testing.T, a *account, random *rand.Rand, larges
 func TestAWaitForMemoryEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := newBudget(leastHeld, 1).open()
+		a := newBudget(leastHeld, leastShare, 1).open()
 		if fits, err := a.grow(t.Context(), leastHeld); !fits || err != nil {
 			t.Fatal(fits, err)
 		}

@@ -11,8 +11,12 @@ const (
 	// leastHeld is what a partition may hold in memory whatever riftline.memory.max.bytes says.
 	leastHeld = 1 << 20
 	// leastShare is the part of riftline.memory.max.bytes that makes it worth while to drain a further partition at the
-	// same time.
+	// same time, and longShare that for one with much to drain: it is uploaded in parts, and small ones cost a request
+	// each.
 	leastShare = 2 << 20
+	longShare  = 8 << 20
+	// longBacklog is how many offsets are much to drain.
+	longBacklog = 5000
 	// mostInFlight is how many partitions are drained at a time at most.
 	mostInFlight = 32
 	// quantum is how many bytes are charged at a time.
@@ -32,10 +36,44 @@ type budget struct {
 	left int // partitions that are not done
 }
 
-// newBudget is the budget of a number of partitions.
-func newBudget(limit int64, partitions int) *budget {
+// allot opens the accounts of partitions, and returns how many of them are drained at a time. Those with much to drain
+// have three quarters, a few at a time; where there are only such, or none, all of it.
+func allot(limit int64, parts []*partition) (inFlight int) {
+	var long, short []*partition
+	for _, p := range parts {
+		if p.bounds.StableEnd-max(p.bounds.Start, p.committed) > longBacklog {
+			long = append(long, p)
+		} else {
+			short = append(short, p)
+		}
+	}
+	forLong := limit
+	if len(short) > 0 {
+		forLong -= limit / 4
+	}
+	if len(long) == 0 {
+		forLong = 0
+	}
+	for _, one := range []struct {
+		parts        []*partition
+		limit, share int64
+	}{{long, forLong, longShare}, {short, limit - forLong, leastShare}} {
+		if len(one.parts) == 0 {
+			continue
+		}
+		memory := newBudget(one.limit, one.share, len(one.parts))
+		inFlight += memory.inFlight
+		for _, p := range one.parts {
+			p.account = memory.open()
+		}
+	}
+	return inFlight
+}
+
+// newBudget is the budget of a number of partitions, of which a further one is drained at a time for each share.
+func newBudget(limit, share int64, partitions int) *budget {
 	// A partition waits for Kafka and the bucket most of the time, so that they may be more than the processors.
-	n := min(max(int(min(limit/leastShare, mostInFlight)), runtime.GOMAXPROCS(0)), max(partitions, 1))
+	n := min(max(int(min(limit/share, mostInFlight)), runtime.GOMAXPROCS(0)), max(partitions, 1))
 	return &budget{limit: limit, inFlight: n, left: partitions}
 }
 

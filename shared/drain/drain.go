@@ -194,17 +194,17 @@ func begin(ctx context.Context, s connector.Sink, d Deps) ([]*partition, error) 
 			ours = append(ours, p)
 		}
 	}
-	memory := newBudget(s.MemoryMax, len(ours))
-	for _, p := range ours {
-		p.account = memory.open()
+	if err := locate(ctx, d, ours); err != nil {
+		return ours, err
 	}
+	readers := allot(s.MemoryMax, ours)
 	// Fetched records have half of what the objects have, besides.
 	fetched := s.MemoryMax / 2
-	d.Consumer.Share(fetched, memory.inFlight)
+	d.Consumer.Share(fetched, readers)
 	if d.Holds != nil {
 		d.Holds(s.MemoryMax + fetched)
 	}
-	return ours, locate(ctx, d, ours)
+	return ours, nil
 }
 
 // topicsOf finds the topics of a sink: those that it names, or those whose names match, Kafka's own left out. A pattern
@@ -307,18 +307,27 @@ func softContext(ctx context.Context, d Deps) (context.Context, func()) {
 // drainAll drains partitions in parallel, as many as the memory is for. One that fails or stops does not touch the
 // others.
 func drainAll(ctx, soft context.Context, parts []*partition, errs []error) {
-	if len(parts) == 0 {
-		return
-	}
-	memory := parts[0].account.budget
-	free := make(chan struct{}, memory.inFlight)
 	var wg sync.WaitGroup
-	for i, p := range parts {
-		free <- struct{}{}
+	free := map[*budget]chan struct{}{}
+	for _, p := range parts {
+		memory := p.account.budget
+		if free[memory] == nil {
+			free[memory] = make(chan struct{}, memory.inFlight)
+		}
+	}
+	for memory, free := range free {
 		wg.Go(func() {
-			defer func() { <-free }()
-			defer memory.done()
-			errs[i] = p.run(ctx, soft)
+			for i, p := range parts {
+				if p.account.budget != memory {
+					continue
+				}
+				free <- struct{}{}
+				wg.Go(func() {
+					defer func() { <-free }()
+					defer memory.done()
+					errs[i] = p.run(ctx, soft)
+				})
+			}
 		})
 	}
 	wg.Wait()
