@@ -77,6 +77,12 @@ func appendBytes(to []byte, s string) []byte {
 // packers is how many blocks of a file are compressed at a time while the next one fills.
 const packers = 2
 
+// Taker is an output that takes the pieces of a file as they are, with their memory, instead of a copy.
+type Taker interface {
+	// Take takes a piece, which it must release at some time, or never.
+	Take(p Piece) error
+}
+
 // Writer writes a container file. Its bytes depend on the format, the sync marker and the bodies alone. Blocks are
 // compressed in goroutines of their own, and written in their order.
 type Writer struct {
@@ -85,14 +91,12 @@ type Writer struct {
 	sync    Sync
 	started bool
 
+	// block are the records that wait, behind room for the block's head; nil when there are none.
 	block []byte
 	count int64
-	// packing are the blocks that are being compressed, the oldest first, and waiting is how many bytes they have.
+	// packing are the blocks that are being compressed, the oldest first, and waiting is how many bytes they hold.
 	packing []*packed
 	waiting int
-	// head, and free, whose buffers are not in use, are kept from block to block.
-	head []byte
-	free []*packed
 }
 
 // packed is a block that is compressed, or will be when done is closed.
@@ -101,32 +105,39 @@ type packed struct {
 	count      int64
 	done       chan struct{}
 	err        error
+	held       int
 }
 
-// NewWriter begins a file; nothing is written before the first block is full or [Writer.Close] is called.
+// NewWriter begins a file; nothing is written before the first block is full or [Writer.Close] is called. An out that is
+// a [Taker] gets each piece by Take, any other a copy by Write.
 func (f *Format) NewWriter(out io.Writer, sync Sync) *Writer {
 	return &Writer{out: out, format: f, sync: sync}
 }
 
 // Append adds a record by its binary form, which must fit the schema: [Walk.Check].
 func (w *Writer) Append(body []byte) error {
-	if len(w.block) > 0 && len(w.block)+len(body) > blockSize {
+	held := len(w.block) - headRoom
+	if held > 0 && held+len(body) > blockSize {
 		if err := w.flush(); err != nil {
 			return err
 		}
 	}
+	if len(w.block)+len(body)+len(w.sync) > cap(w.block) {
+		w.block = grown(w.block, len(body)+len(w.sync))
+	}
 	w.block = append(w.block, body...)
 	w.count++
-	if len(w.block) >= blockSize || w.count-int64(len(w.block)) >= maxIdle {
+	if held = len(w.block) - headRoom; held >= blockSize || w.count-int64(held) >= maxIdle {
 		return w.flush()
 	}
 	return nil
 }
 
-// Buffered is how many bytes are not written yet: those of records that wait for their block to be full or to be
-// compressed, and before the first block the file's header, which Close writes if nothing else does.
+// Buffered is how many bytes of memory are held: those of records that wait for their block to be full, of blocks that
+// are being compressed and of what they are compressed into, and before the first block the file's header, which Close
+// writes if nothing else does.
 func (w *Writer) Buffered() int {
-	held := len(w.block) + w.waiting
+	held := cap(w.block) + w.waiting
 	if !w.started {
 		held += len(w.format.header) + len(w.sync)
 	}
@@ -138,7 +149,9 @@ func (w *Writer) Close() error {
 	err := w.begin()
 	if err == nil && w.count > 0 {
 		if w.format.codec == Null {
-			err = w.writeBlock(w.block, w.count)
+			block, count := w.block, w.count
+			w.block, w.count = nil, 0
+			err = w.writeBlock(block, count)
 		} else {
 			p := w.take()
 			if len(w.packing) == 0 {
@@ -152,7 +165,10 @@ func (w *Writer) Close() error {
 	for err == nil && len(w.packing) > 0 {
 		err = w.writeOldest()
 	}
-	w.block, w.count, w.head, w.packing, w.free, w.waiting = nil, 0, nil, nil, nil, 0
+	if w.count == 0 {
+		Piece{whole: w.block}.Release()
+	}
+	w.block, w.count, w.packing, w.waiting = nil, 0, nil, 0
 	return err
 }
 
@@ -161,7 +177,7 @@ func (w *Writer) begin() error {
 		return nil
 	}
 	w.started = true
-	return w.write(w.format.header, w.sync[:])
+	return w.give(Piece{whole: append(append(make([]byte, 0, len(w.format.header)+len(w.sync)), w.format.header...), w.sync[:]...)})
 }
 
 // flush ends the block.
@@ -170,9 +186,9 @@ func (w *Writer) flush() error {
 		return err
 	}
 	if w.format.codec == Null {
-		err := w.writeBlock(w.block, w.count)
-		w.block, w.count = w.block[:0], 0
-		return err
+		block, count := w.block, w.count
+		w.block, w.count = fresh(0), 0
+		return w.writeBlock(block, count)
 	}
 	if len(w.packing) == packers {
 		if err := w.writeOldest(); err != nil {
@@ -180,21 +196,19 @@ func (w *Writer) flush() error {
 		}
 	}
 	p := w.take()
+	w.block = fresh(0)
 	w.packing = append(w.packing, p)
 	go p.pack(w.format.codec)
 	return nil
 }
 
-// take makes the block one to be compressed, and begins an empty one.
+// take makes the block one to be compressed.
 func (w *Writer) take() *packed {
-	p := &packed{}
-	if n := len(w.free); n > 0 {
-		p, w.free = w.free[n-1], w.free[:n-1]
-	}
-	p.block, w.block = w.block, p.block[:0]
-	p.count, w.count = w.count, 0
-	p.done = make(chan struct{})
-	w.waiting += len(p.block)
+	p := &packed{block: w.block, count: w.count, done: make(chan struct{})}
+	w.block, w.count = nil, 0
+	p.out = fresh(mostPacked(w.format.codec, len(p.block)-headRoom) + len(w.sync))
+	p.held = cap(p.block) + cap(p.out)
+	w.waiting += p.held
 	return p
 }
 
@@ -203,26 +217,34 @@ func (w *Writer) writeOldest() error {
 	p := w.packing[0]
 	<-p.done
 	w.packing = append(w.packing[:0], w.packing[1:]...)
-	w.waiting -= len(p.block)
+	w.waiting -= p.held
+	Piece{whole: p.block}.Release()
 	if p.err != nil {
 		return p.err
 	}
-	err := w.writeBlock(p.out, p.count)
-	w.free = append(w.free, p)
-	return err
+	return w.writeBlock(p.out, p.count)
 }
 
-func (w *Writer) writeBlock(data []byte, count int64) error {
-	w.head = binary.AppendVarint(w.head[:0], count)
-	w.head = binary.AppendVarint(w.head, int64(len(data)))
-	return w.write(w.head, data, w.sync[:])
+// writeBlock completes a block, whose data are behind room for its head, and gives it to the output.
+func (w *Writer) writeBlock(block []byte, count int64) error {
+	var room [headRoom]byte
+	head := binary.AppendVarint(room[:0], count)
+	head = binary.AppendVarint(head, int64(len(block)-headRoom))
+	from := headRoom - len(head)
+	copy(block[from:], head)
+	return w.give(Piece{whole: append(block, w.sync[:]...), from: from})
 }
 
-func (w *Writer) write(parts ...[]byte) error {
-	for _, p := range parts {
-		if _, err := w.out.Write(p); err != nil {
-			return fmt.Errorf("writing an Avro block: %w", err)
-		}
+func (w *Writer) give(p Piece) error {
+	var err error
+	if to, ok := w.out.(Taker); ok {
+		err = to.Take(p)
+	} else {
+		_, err = w.out.Write(p.Bytes())
+		p.Release()
+	}
+	if err != nil {
+		return fmt.Errorf("writing an Avro block: %w", err)
 	}
 	return nil
 }
@@ -230,15 +252,16 @@ func (w *Writer) write(parts ...[]byte) error {
 // pack compresses the block (Avro 1.12 specification, "Required Codecs" and "Optional Codecs").
 func (p *packed) pack(codec string) {
 	defer close(p.done)
+	data := p.block[headRoom:]
 	switch codec {
 	case Deflate:
-		p.deflate()
+		p.deflate(data)
 	case Snappy:
-		p.out = s2.EncodeSnappy(p.out[:cap(p.out)], p.block)
+		packed := s2.EncodeSnappy(p.out[headRoom:cap(p.out)], data)
 		// The sum is of the uncompressed block.
-		p.out = binary.BigEndian.AppendUint32(p.out, crc32.ChecksumIEEE(p.block))
+		p.out = binary.BigEndian.AppendUint32(p.out[:headRoom+len(packed)], crc32.ChecksumIEEE(data))
 	case Zstandard:
-		p.out = zstandard().EncodeAll(p.block, p.out[:0])
+		p.out = zstandard().EncodeAll(data, p.out)
 	}
 }
 
@@ -255,12 +278,12 @@ var deflaters = sync.Pool{New: func() any {
 	return d
 }}
 
-func (p *packed) deflate() {
+func (p *packed) deflate(data []byte) {
 	d, _ := deflaters.Get().(*flate.Writer)
 	defer deflaters.Put(d)
-	to := appender{b: p.out[:0]}
+	to := appender{b: p.out}
 	d.Reset(&to)
-	_, err := d.Write(p.block)
+	_, err := d.Write(data)
 	if err == nil {
 		err = d.Close()
 	}

@@ -26,7 +26,16 @@ type PutOptions struct {
 // generation. ErrPrecondition, ErrThrottled and ErrUnknown leave open whether the object was written; ErrDenied,
 // ErrUnavailable and every other error mean that it was not.
 func (b *Bucket) Put(ctx context.Context, name string, data []byte, o PutOptions) (generation int64, err error) {
-	timeout := b.timeouts.Put + time.Duration(len(data)/bytesPerSec)*time.Second
+	return b.PutAll(ctx, name, [][]byte{data}, o)
+}
+
+// PutAll writes an object as Put does, whose content are several parts in a row.
+func (b *Bucket) PutAll(ctx context.Context, name string, parts [][]byte, o PutOptions) (generation int64, err error) {
+	size, sum := 0, uint32(0)
+	for _, data := range parts {
+		size, sum = size+len(data), crc32.Update(sum, castagnoli, data)
+	}
+	timeout := b.timeouts.Put + time.Duration(size/bytesPerSec)*time.Second
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if err := ctx.Err(); err != nil {
@@ -35,9 +44,12 @@ func (b *Bucket) Put(ctx context.Context, name string, data []byte, o PutOptions
 	w := b.object(name).If(conditions(o.IfGeneration)).NewWriter(ctx)
 	// One request: the library neither buffers nor repeats it, and the server refuses what does not match the sum.
 	w.ChunkSize = 0
-	w.SendCRC32C, w.CRC32C = true, crc32.Checksum(data, castagnoli)
+	w.SendCRC32C, w.CRC32C = true, sum
 	w.ContentType, w.ContentEncoding, w.Metadata = contentType(o.ContentType), o.ContentEncoding, o.Metadata
-	if _, err = w.Write(data); err == nil {
+	for i := 0; i < len(parts) && err == nil; i++ {
+		_, err = w.Write(parts[i])
+	}
+	if err == nil {
 		err = w.Close()
 	} else {
 		cancel()

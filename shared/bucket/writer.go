@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,7 +26,7 @@ type WriterOptions struct {
 // from another.
 //
 // Up to PartSize bytes are held in memory. Beyond that parts are sent as they fill, from a buffer of the same size,
-// through a resumable upload, while the caller goes on writing: see [Writer.Held].
+// through a resumable upload, while the caller goes on writing: see [WriterOptions.Held].
 type Writer struct {
 	b       *Bucket
 	name    string
@@ -38,11 +37,9 @@ type Writer struct {
 	held   bytes.Buffer
 	stream *storage.Writer
 	sum    uint32
-	// Once there is a stream: next is what is not queued yet, chunks are on their way to it in queue, and sent is closed
-	// when all of them were sent, or failed was set.
-	next   []byte
-	chunk  int
-	queue  chan []byte
+	// queue are the chunks on their way to the stream, once there is one; sent is closed when all of them were sent, or
+	// failed was set.
+	queue  *chunkQueue
 	sent   chan struct{}
 	failed error
 	// again is set when the library repeats a request, so that what it says of the last one is not the whole truth.
@@ -68,88 +65,65 @@ func (w *Writer) Write(p []byte) (int, error) {
 	if w.stream == nil && w.held.Len()+len(p) <= w.options.PartSize {
 		return w.held.Write(p)
 	}
-	if err := w.startStream(); err != nil {
-		return 0, fmt.Errorf("writing a part of %s: %w", w.b.URL(w.name), err)
-	}
-	if err := w.enqueue(p); err != nil {
+	// The caller's memory is its own again.
+	if err := w.enqueue(chunk{bytes: bytes.Clone(p)}); err != nil {
 		return 0, fmt.Errorf("writing a part of %s: %w", w.b.URL(w.name), err)
 	}
 	return len(p), nil
 }
 
-const (
-	// chunks is how many chunks a stream holds besides its part: one that is written to, queued and one that is sent.
-	chunks = queued + 2
-	queued = 2
-	// smallestChunk and largestChunk bound their size in bytes.
-	smallestChunk, largestChunk = 64 << 10, 256 << 10
-)
-
-// Held is how many bytes a writer holds at most once its object is larger than a part.
-func (o WriterOptions) Held() int { return o.PartSize + chunks*o.chunk() }
-
-func (o WriterOptions) chunk() int { return min(max(o.PartSize/8, smallestChunk), largestChunk) }
-
-// freeChunks are chunks that were sent, of largestChunk bytes.
-var freeChunks sync.Pool
-
-func (w *Writer) newChunk() []byte {
-	if w.chunk == largestChunk {
-		if b, ok := freeChunks.Get().(*[]byte); ok {
-			return (*b)[:0]
-		}
+// Take adds content as Write does, without a copy: release, unless nil, is called when the memory is not read any more.
+// An object of which anything was taken is sent in parts, however small it is.
+func (w *Writer) Take(p []byte, release func()) error {
+	if w.ended.Load() {
+		return fmt.Errorf("writing %s: %w", w.b.URL(w.name), errEnded)
 	}
-	return make([]byte, 0, w.chunk)
-}
-
-// enqueue copies what is written into chunks, and waits while more of them are on their way than may be.
-func (w *Writer) enqueue(p []byte) error {
-	for len(p) > 0 {
-		if w.next == nil {
-			w.next = w.newChunk()
-		}
-		n := min(cap(w.next)-len(w.next), len(p))
-		w.next, p = append(w.next, p[:n]...), p[n:]
-		if len(w.next) == cap(w.next) {
-			if err := w.send(); err != nil {
-				return err
-			}
-		}
+	w.sum = crc32.Update(w.sum, castagnoli, p)
+	if err := w.enqueue(chunk{bytes: p, release: release}); err != nil {
+		return fmt.Errorf("writing a part of %s: %w", w.b.URL(w.name), err)
 	}
 	return nil
 }
 
-// send queues the chunk that was written to.
-func (w *Writer) send() error {
-	select {
-	case w.queue <- w.next:
-		w.next = nil
-		return nil
-	case <-w.sent:
-		return w.failed
+// Held is how many bytes a writer holds at most once its object is larger than a part, if no chunk is larger than a part:
+// a part that is sent, and half of one that waits.
+func (o WriterOptions) Held() int { return o.PartSize + o.waiting() }
+
+func (o WriterOptions) waiting() int { return o.PartSize / 2 }
+
+// enqueue waits while more chunks are on their way than may be.
+func (w *Writer) enqueue(c chunk) error {
+	if err := w.startStream(); err != nil {
+		return err
 	}
+	if w.queue.put(c) {
+		return nil
+	}
+	<-w.sent
+	return w.failed
 }
 
 // sendAll sends chunks until there are no more, or one cannot be sent.
 func (w *Writer) sendAll() {
 	defer close(w.sent)
+	defer w.queue.end()
 	for {
-		select {
-		case b, more := <-w.queue:
-			if !more {
-				return
-			}
-			if _, err := w.stream.Write(b); err != nil {
-				w.failed = notPublished(err)
-				return
-			}
-			if cap(b) == largestChunk {
-				freeChunks.Put(&b)
-			}
-		case <-w.ctx.Done():
+		c, more := w.queue.get()
+		switch {
+		case w.ctx.Err() != nil:
 			w.failed = notPublished(w.ctx.Err())
 			return
+		case !more:
+			return
 		}
+		if _, err := w.stream.Write(c.bytes); err != nil {
+			w.failed = notPublished(err)
+			return
+		}
+		if c.release != nil {
+			c.release()
+		}
+		w.queue.done(c)
 	}
 }
 
@@ -180,11 +154,18 @@ func (w *Writer) startStream() error {
 	w.stream.ChunkTransferTimeout = w.b.timeouts.Part
 	w.stream.ChunkRetryDeadline = w.b.timeouts.Commit
 	w.stream.ContentType, w.stream.Metadata = contentType(w.options.ContentType), w.options.Metadata
-	w.chunk, w.queue, w.sent = w.options.chunk(), make(chan []byte, queued), make(chan struct{})
-	go w.sendAll()
-	held := w.held.Bytes()
-	w.held = bytes.Buffer{}
-	return w.enqueue(held)
+	w.queue, w.sent = newChunkQueue(w.options.waiting()), make(chan struct{})
+	// A sender that waits for chunks is to see the end of the context.
+	stop := context.AfterFunc(w.ctx, w.queue.end)
+	go func() {
+		defer stop()
+		w.sendAll()
+	}()
+	if held := w.held.Bytes(); len(held) > 0 {
+		w.held = bytes.Buffer{}
+		return w.enqueue(chunk{bytes: held})
+	}
+	return nil
 }
 
 // Commit makes the object visible and returns its generation. Errors as those of [Bucket.Put].
@@ -216,16 +197,9 @@ func (w *Writer) Commit() (generation int64, err error) {
 
 // finish waits until all chunks are sent.
 func (w *Writer) finish() error {
-	var err error
-	if len(w.next) > 0 {
-		err = w.send()
-	}
-	if err == nil {
-		close(w.queue)
-		<-w.sent
-		err = w.failed
-	}
-	return err
+	w.queue.end()
+	<-w.sent
+	return w.failed
 }
 
 // Cancel ends the upload; nothing becomes visible. After Commit it does nothing.

@@ -3,6 +3,7 @@ package bucket
 import (
 	"bytes"
 	"errors"
+	"sync"
 	"testing"
 
 	"github.com/riftline/riftline/shared/local/gcs"
@@ -33,9 +34,8 @@ func TestWriterSendsWhileItIsWrittenTo(t *testing.T) {
 	}
 	write(part)
 	write(1)
-	write(o.chunk() - 1)
 	<-arrived // the first part is sent, and not answered
-	write((chunks - 2) * o.chunk())
+	write(o.waiting() - 1)
 	close(goOn)
 	write(3*part + 7)
 	if _, err := w.Commit(); err != nil {
@@ -43,6 +43,46 @@ func TestWriterSendsWhileItIsWrittenTo(t *testing.T) {
 	}
 	if got := s.Objects("state", "poll/x"); len(got) != 1 || !bytes.Equal(got[0].Data, all) {
 		t.Fatalf("%d objects", len(got))
+	}
+}
+
+// TestWriterTakesMemory: what is taken is released once it is sent, not before, and each piece once.
+func TestWriterTakesMemory(t *testing.T) {
+	t.Parallel()
+	s, b, _ := open(t)
+	w := b.NewWriter(t.Context(), "x", WriterOptions{PartSize: 256 << 10})
+	var all []byte
+	var mu sync.Mutex
+	released := map[int]int{}
+	if _, err := w.Write([]byte("before")); err != nil {
+		t.Fatal(err)
+	}
+	all = append(all, "before"...)
+	for i := range 60 {
+		piece := bytes.Repeat([]byte{byte(i + 1)}, 1+i*2000)
+		all = append(all, piece...)
+		if err := w.Take(piece, func() {
+			mu.Lock()
+			defer mu.Unlock()
+			released[i]++
+			clear(piece) // as another use of the memory would
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Objects("state", "poll/x"); len(got) != 1 || !bytes.Equal(got[0].Data, all) {
+		t.Fatalf("%d objects, or another content", len(got))
+	}
+	for i := range 60 {
+		if released[i] != 1 {
+			t.Errorf("piece %d was released %d times", i, released[i])
+		}
+	}
+	if err := w.Take([]byte("late"), nil); err == nil {
+		t.Error("a piece is taken after the commit")
 	}
 }
 

@@ -432,7 +432,7 @@ type namedArchive struct {
 	put func(name string)
 }
 
-func (a *namedArchive) Put(ctx context.Context, name string, data []byte, o bucket.PutOptions) (int64, error) {
+func (a *namedArchive) PutAll(ctx context.Context, name string, parts [][]byte, o bucket.PutOptions) (int64, error) {
 	a.put(name)
-	return a.Archive.Put(ctx, name, data, o)
+	return a.Archive.PutAll(ctx, name, parts, o)
 }

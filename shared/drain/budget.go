@@ -9,7 +9,7 @@ import (
 
 const (
 	// leastHeld is what a partition may hold in memory whatever riftline.memory.max.bytes says.
-	leastHeld = 1 << 20
+	leastHeld = 2 << 20
 	// leastShare is the part of riftline.memory.max.bytes that makes it worth while to drain a further partition at the
 	// same time, and longShare that for one with much to drain: it is uploaded in parts, and small ones cost a request
 	// each.

@@ -290,7 +290,7 @@ func (r *recreation) finish(ctx context.Context, o *owed) error {
 			slog.String("object", r.p.deps.Archive.URL(o.Name)), slog.Int64("planned", o.Count), slog.Int64("records", n))
 	}
 	r.ready = append(r.ready, o.file)
-	r.held += int64(len(o.file.data))
+	r.held += int64(o.file.kept)
 	if len(r.ready) >= planObjects || r.held >= r.p.account.part() {
 		return r.create(ctx)
 	}
@@ -303,7 +303,7 @@ func (r *recreation) create(ctx context.Context) error {
 	r.ready, r.held = nil, 0
 	err := r.p.createAll(ctx, files)
 	for _, f := range files {
-		f.data = nil
+		f.pieces, f.kept = nil, 0
 	}
 	return err
 }

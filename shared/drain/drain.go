@@ -49,7 +49,7 @@ type Archive interface {
 	Stat(ctx context.Context, name string) (bucket.Object, error)
 	List(ctx context.Context, prefix, from string) iter.Seq2[bucket.Object, error]
 	NewReader(ctx context.Context, name string) (io.ReadCloser, error)
-	Put(ctx context.Context, name string, data []byte, o bucket.PutOptions) (int64, error)
+	PutAll(ctx context.Context, name string, parts [][]byte, o bucket.PutOptions) (int64, error)
 	NewWriter(ctx context.Context, name string, o bucket.WriterOptions) *bucket.Writer
 }
 

@@ -41,11 +41,11 @@ type hookedArchive struct {
 	before func(n int)
 }
 
-func (h *hookedArchive) Put(ctx context.Context, name string, data []byte, o bucket.PutOptions) (int64, error) {
+func (h *hookedArchive) PutAll(ctx context.Context, name string, parts [][]byte, o bucket.PutOptions) (int64, error) {
 	if h.before != nil {
 		h.before(int(h.n.Add(1)))
 	}
-	return h.Archive.Put(ctx, name, data, o)
+	return h.Archive.PutAll(ctx, name, parts, o)
 }
 
 func same(w *world) connector.Sink { return w.sink }
@@ -175,11 +175,11 @@ type selective struct {
 	allow func(name string) bool
 }
 
-func (s selective) Put(ctx context.Context, name string, data []byte, o bucket.PutOptions) (int64, error) {
+func (s selective) PutAll(ctx context.Context, name string, parts [][]byte, o bucket.PutOptions) (int64, error) {
 	if !s.allow(name) {
 		return 0, errDead
 	}
-	return s.Archive.Put(ctx, name, data, o)
+	return s.Archive.PutAll(ctx, name, parts, o)
 }
 
 // zombie is a drain that sleeps somewhere until it is woken.

@@ -40,9 +40,6 @@ const (
 	streams = 8
 	// minStream keeps a small gcs.part.size or riftline.memory.max.bytes from streaming every object.
 	minStream = 256 << 10
-	// lastBlock is room for the block with which a file becomes too large to be held in memory, in a buffer whose size is
-	// a power of two.
-	lastBlock = 512 << 10
 )
 
 // errGone says that a streamed object is absent after its upload ended.
@@ -56,7 +53,9 @@ type file struct {
 	avro    *avrofile.Writer
 	limit   int
 
-	data   []byte
+	// pieces are the file while it is in memory, and kept is how much of that they hold.
+	pieces []avrofile.Piece
+	kept   int
 	stream *bucket.Writer
 	// streamed is how many bytes the upload holds.
 	streamed int
@@ -70,7 +69,7 @@ func (p *partition) newFile(ctx context.Context, plan, name string, first int64,
 	f := &file{
 		p: p, plan: plan,
 		planned: PlannedObject{Name: name, First: first, Last: first, SchemaID: t.id},
-		limit:   max(int(min(int64(p.sink.PartSize), p.account.part()/streams))-lastBlock, minStream),
+		limit:   max(int(min(int64(p.sink.PartSize), p.account.part()/streams)), minStream),
 	}
 	f.avro = t.files.NewWriter(f, avrofile.SyncOf(p.topic.Name, p.number, first))
 	f.begin = func() *bucket.Writer {
@@ -98,28 +97,33 @@ func (f *file) add(offset int64, body []byte, next bool) error {
 	return nil
 }
 
-// Write takes what the container file's writer writes.
+// Write is not used: pieces are taken with their memory.
 func (f *file) Write(b []byte) (int, error) {
-	f.size += int64(len(b))
+	return 0, fmt.Errorf("%d bytes were not taken as a piece: this is a fault of riftline", len(b))
+}
+
+// Take takes what the container file's writer writes.
+func (f *file) Take(p avrofile.Piece) error {
+	f.size += int64(len(p.Bytes()))
 	if f.stream == nil {
-		f.data = appendTo(f.data, b)
-		if len(f.data) <= f.limit {
-			return len(b), nil
+		f.pieces, f.kept = append(f.pieces, p), f.kept+p.Held()
+		if f.kept <= f.limit {
+			return nil
 		}
 		f.stream = f.begin()
-		whole := f.data
-		f.data = nil
-		if _, err := f.stream.Write(whole); err != nil {
-			return 0, fmt.Errorf("uploading: %w", err)
+		whole := f.pieces
+		f.pieces, f.kept = nil, 0
+		for _, p := range whole {
+			if err := f.stream.Take(p.Bytes(), p.Release); err != nil {
+				return fmt.Errorf("uploading: %w", err)
+			}
 		}
-		release(whole)
-		return len(b), nil
+		return nil
 	}
-	n, err := f.stream.Write(b)
-	if err != nil {
-		return n, fmt.Errorf("uploading: %w", err)
+	if err := f.stream.Take(p.Bytes(), p.Release); err != nil {
+		return fmt.Errorf("uploading: %w", err)
 	}
-	return n, nil
+	return nil
 }
 
 // fileCost is what an open file holds besides its bytes.
@@ -127,7 +131,7 @@ const fileCost = 2 << 10
 
 // held is how many bytes the file holds in memory.
 func (f *file) held() int64 {
-	n := fileCost + cap(f.data) + f.avro.Buffered()
+	n := fileCost + f.kept + f.avro.Buffered()
 	return int64(n + f.streamed)
 }
 
@@ -241,11 +245,17 @@ func (f *file) put(ctx context.Context) error {
 		_, err := f.stream.Commit()
 		return err
 	}
-	_, err := f.p.deps.Archive.Put(ctx, f.planned.Name, f.data, bucket.PutOptions{ContentType: contentType, Metadata: f.metadata(true)})
+	parts := make([][]byte, len(f.pieces))
+	for i, p := range f.pieces {
+		parts[i] = p.Bytes()
+	}
+	_, err := f.p.deps.Archive.PutAll(ctx, f.planned.Name, parts, bucket.PutOptions{ContentType: contentType, Metadata: f.metadata(true)})
 	if err == nil {
 		// After an error a request may still be on its way, reading.
-		release(f.data)
-		f.data = nil
+		for _, p := range f.pieces {
+			p.Release()
+		}
+		f.pieces, f.kept = nil, 0
 	}
 	return err
 }

@@ -413,7 +413,7 @@ func TestManyOpenFilesAreBounded(t *testing.T) {
 	w := newWorld(t, 1)
 	w.sink.Partitioner, w.sink.FlushSize, w.sink.MemoryMax = byField("platform"), 1_000_000, 1
 	pad := strings.Repeat("x", 5_000)
-	const places, records = 60, 240
+	const places, records = 60, 480
 	var batch []*kgo.Record
 	w.schemas.texts[placedID] = placed
 	for i := range records {

@@ -135,10 +135,10 @@ func (a recordedArchive) Stat(ctx context.Context, name string) (bucket.Object, 
 	return o, err
 }
 
-func (a recordedArchive) Put(ctx context.Context, name string, data []byte, o bucket.PutOptions) (int64, error) {
+func (a recordedArchive) PutAll(ctx context.Context, name string, parts [][]byte, o bucket.PutOptions) (int64, error) {
 	a.r.mu.Lock()
 	defer a.r.mu.Unlock()
-	g, err := a.Archive.Put(ctx, name, data, o)
+	g, err := a.Archive.PutAll(ctx, name, parts, o)
 	switch {
 	case err == nil:
 		a.r.note(a.task, "put "+name+" ok")

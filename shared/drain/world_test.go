@@ -569,11 +569,11 @@ func (m mortalArchive) Stat(ctx context.Context, name string) (bucket.Object, er
 	return m.Archive.Stat(ctx, name)
 }
 
-func (m mortalArchive) Put(ctx context.Context, name string, data []byte, o bucket.PutOptions) (int64, error) {
+func (m mortalArchive) PutAll(ctx context.Context, name string, parts [][]byte, o bucket.PutOptions) (int64, error) {
 	if err := m.l.change(); err != nil {
 		return 0, err
 	}
-	return m.Archive.Put(ctx, name, data, o)
+	return m.Archive.PutAll(ctx, name, parts, o)
 }
 
 type mortalConsumer struct {
