@@ -96,7 +96,7 @@ func (q quick) run(b []byte, i, depth int, marks []record.Scalar) int {
 		o := &q[k]
 		switch o.code {
 		case kindString:
-			i = quickTexts(b, i, o.n)
+			i = quickTexts(b, i, o.n, 0)
 		case kindLong:
 			i = quickLongs(b, i, o.n)
 		case kindBoolean:
@@ -171,11 +171,13 @@ func (o *quickOp) blocks(b []byte, i, depth int) int {
 		case o.code == kindArray && len(items) == 1 && items[0].code == kindLong:
 			i = quickLongs(b, i, n*items[0].n)
 		case o.code == kindArray && len(items) == 1 && items[0].code == kindString:
-			i = quickTexts(b, i, n*items[0].n)
+			i = quickTexts(b, i, n*items[0].n, 0)
+		case o.code == kindMap && len(items) == 1 && items[0].code == kindFixed:
+			i = quickTexts(b, i, n, items[0].n)
 		default:
 			for ; n > 0; n-- {
 				if o.code == kindMap {
-					if i = quickTexts(b, i, 1); i < 0 {
+					if i = quickTexts(b, i, 1, 0); i < 0 {
 						return failed
 					}
 				}
@@ -219,7 +221,8 @@ func quickLength(b []byte, i int) (n, next int) {
 	return int(u >> 1), i
 }
 
-func quickTexts(b []byte, i, count int) int {
+// quickTexts goes over texts with a number of bytes after each of them, which may be anything.
+func quickTexts(b []byte, i, count, after int) int {
 	for ; count > 0; count-- {
 		var n int
 		if i < len(b) && b[i] < 0x80 {
@@ -234,38 +237,38 @@ func quickTexts(b []byte, i, count int) int {
 		if n > len(b)-i {
 			return failed
 		}
-		if !quickText(b[i : i+n]) {
+		s := b[i : i+n]
+		if n >= 8 {
+			// The last word overlaps the one before it.
+			seen := binary.LittleEndian.Uint64(s) | binary.LittleEndian.Uint64(s[n-8:])
+			for rest := s[8:]; len(rest) > 8; rest = rest[8:] {
+				seen |= binary.LittleEndian.Uint64(rest)
+			}
+			if seen&high != 0 && !utf8.Valid(s) {
+				return failed
+			}
+		} else if !shortText(s) {
 			return failed
 		}
-		i += n
+		if i += n; after > len(b)-i {
+			return failed
+		}
+		i += after
 	}
 	return i
 }
 
-// quickText says whether a text is UTF-8, quickly when it is ASCII.
-func quickText(s []byte) bool {
-	var seen uint64
-	switch n := len(s); {
-	case n >= 8:
-		rest := s
-		for len(rest) >= 32 {
-			seen |= binary.LittleEndian.Uint64(rest) | binary.LittleEndian.Uint64(rest[8:]) | binary.LittleEndian.Uint64(rest[16:]) | binary.LittleEndian.Uint64(rest[24:])
-			rest = rest[32:]
-		}
-		for len(rest) >= 8 {
-			seen |= binary.LittleEndian.Uint64(rest)
-			rest = rest[8:]
-		}
-		// The last ones overlap those before.
-		seen |= binary.LittleEndian.Uint64(s[n-8:])
-	case n >= 4:
-		seen = uint64(binary.LittleEndian.Uint32(s) | binary.LittleEndian.Uint32(s[n-4:]))
-	default:
+// shortText says whether a text of up to 7 bytes is UTF-8.
+func shortText(s []byte) bool {
+	var seen uint32
+	if n := len(s); n >= 4 {
+		seen = binary.LittleEndian.Uint32(s) | binary.LittleEndian.Uint32(s[n-4:])
+	} else {
 		for _, x := range s {
-			seen |= uint64(x)
+			seen |= uint32(x)
 		}
 	}
-	return seen&high == 0 || utf8.Valid(s)
+	return seen&(high&math.MaxUint32) == 0 || utf8.Valid(s)
 }
 
 func quickBooleans(b []byte, i, count int) int {

@@ -117,8 +117,17 @@ func TestQuickTakesWhatIsUsual(t *testing.T) {
 			t.Errorf("%s: %x is not taken", schema, body)
 		}
 	}
-	w, err := Compile(ladder)
+	w, err := Compile(`{"type":"map","values":"double"}`)
 	if err != nil {
+		t.Fatal(err)
+	}
+	body := cat(varint(2), text("key"), make([]byte, 8), text("a longer key"), make([]byte, 8), varint(0))
+	for n := range len(body) + 1 {
+		if got := w.quick.fits(body[:n], nil); got != (n == len(body)) {
+			t.Errorf("%d of %d bytes of a map: %v", n, len(body), got)
+		}
+	}
+	if w, err = Compile(ladder); err != nil {
 		t.Fatal(err)
 	}
 	f, err := w.Fields([]string{"puuid"})
