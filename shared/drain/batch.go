@@ -71,6 +71,15 @@ func (b *batch) cancel() {
 	b.account.giveBack(b.charged, b.complete)
 }
 
+// drop gives up what the batch holds in memory, but not what it is charged with: its plan is written.
+func (b *batch) drop() {
+	for _, f := range b.files {
+		f.cancel()
+		f.data, f.stream = nil, nil
+	}
+	b.left.letters = nil
+}
+
 type fileKey struct {
 	encoded string
 	schema  int
@@ -426,8 +435,10 @@ func (p *partition) write(ctx context.Context, b *batch) error {
 		err = p.send(ctx, plan, b.left.letters)
 	}
 	if errors.Is(err, errGone) {
-		// A streamed object left nothing, and its content is no longer at hand: read it again.
-		err = p.complete(ctx, plan)
+		// A streamed object left nothing, and its content is no longer at hand: read it again, into the memory that the
+		// batch had.
+		b.drop()
+		err = p.complete(ctx, plan, b.charged)
 	}
 	if err != nil {
 		return err

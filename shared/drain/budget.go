@@ -94,6 +94,25 @@ func (a *account) grow(ctx context.Context, n int64) (bool, error) {
 	}
 }
 
+// tryGrow charges bytes if the share has as many left, and says whether it has.
+func (a *account) tryGrow(n int64) bool {
+	share := a.share()
+	a.held.Lock()
+	defer a.held.Unlock()
+	if a.used+n > share {
+		return false
+	}
+	a.used += n
+	return true
+}
+
+// overdraw charges bytes whether the share has them or not: what cannot be made smaller and must be held.
+func (a *account) overdraw(n int64) {
+	a.held.Lock()
+	defer a.held.Unlock()
+	a.used += n
+}
+
 // handOver says that a batch is complete.
 func (a *account) handOver() {
 	a.held.Lock()

@@ -1,0 +1,233 @@
+package drain
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/riftline/riftline/shared/bucket"
+	"github.com/riftline/riftline/shared/connector"
+	"github.com/riftline/riftline/shared/local/gcs"
+)
+
+// refusingArchive creates no object.
+type refusingArchive struct{ Archive }
+
+func (refusingArchive) Put(context.Context, string, []byte, bucket.PutOptions) (int64, error) {
+	return 0, bucket.ErrDenied
+}
+
+// roomy is a sink with memory for anything, which makes one plan of it with all of its files in memory.
+func (w *world) roomy() connector.Sink {
+	s := w.sink
+	s.FlushSize, s.MemoryMax, s.PartSize = 1_000_000, 512<<20, 32<<20
+	return s
+}
+
+// tight is a sink with as little memory as there can be.
+func (w *world) tight() connector.Sink {
+	s := w.sink
+	s.MemoryMax, s.FlushSize = 1, 5
+	return s
+}
+
+// interleave appends records of some bytes each to a partition, of schemas in turn, so that there is a file for each.
+func (w *world) interleave(partition int32, schemas, each, size int) {
+	w.t.Helper()
+	var records []*kgo.Record
+	for range each {
+		for id := range schemas {
+			w.schemas.texts[10+id] = schema1
+			records = append(records, w.record(partition, 10+id, strings.Repeat("x", size)))
+		}
+	}
+	if err := w.kgo.ProduceSync(w.ctx, records...).FirstErr(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestACompletionHoldsWhatThePartitionMay: a plan of many large files that grow at the same time, made where there was
+// memory for them, is completed where there is not. The objects are what the one who made the plan would have written.
+func TestACompletionHoldsWhatThePartitionMay(t *testing.T) {
+	t.Parallel()
+	const schemas = 6
+	for _, codec := range []string{"null", "zstandard"} {
+		for name, size := range map[string]int{"in memory": 4 << 10, "in uploads": 60 << 10} {
+			t.Run(codec+", "+name, func(t *testing.T) {
+				t.Parallel()
+				fill := func() *world {
+					w := newWorld(t, 1)
+					w.sink.Codec = codec
+					w.interleave(0, schemas, 1+20*size>>13, size)
+					return w
+				}
+				w, other := fill(), fill()
+				other.drainWith(other.roomy(), other.deps(), Drained)
+				d := w.deps()
+				d.Archive = refusingArchive{d.Archive}
+				w.drainWith(w.roomy(), d, Misconfigured)
+				w.wantNames()
+
+				parts, err := begin(w.ctx, w.tight(), w.deps().complete())
+				if err != nil {
+					t.Fatal(err)
+				}
+				p := parts[0]
+				if found, err := p.load(w.ctx); !found || err != nil || p.head.Plan == nil || len(p.head.Plan.Objects) != schemas {
+					t.Fatal(found, err, p.head)
+				}
+				w.complete(p)
+				if p.account.used != 0 {
+					t.Errorf("%d bytes are charged at the end", p.account.used)
+				}
+				want, got := other.server.Objects(archiveBucket, ""), w.server.Objects(archiveBucket, "")
+				if len(want) != schemas || len(got) != schemas {
+					t.Fatalf("%d objects, want %d", len(got), len(want))
+				}
+				for i, o := range want {
+					if o.Name != got[i].Name || !bytes.Equal(o.Data, got[i].Data) {
+						t.Errorf("%s is another one", got[i].Name)
+					}
+				}
+				w.drainWith(w.tight(), w.deps(), Drained)
+				w.verify()
+			})
+		}
+	}
+}
+
+// complete makes the objects of a plan, none of which is there, and looks at what is in memory after each record.
+func (w *world) complete(p *partition) {
+	w.t.Helper()
+	plan := *p.head.Plan
+	r := p.newRecreation(plan, plan.Objects, 0)
+	defer r.cancel()
+	// One file is always held, and what a record adds to it is charged afterwards.
+	const slack = 1 << 20
+	for len(r.objects) > 0 {
+		from, to := r.begin()
+		in := p.deps.Consumer.Read(p.topic, p.number, from, to)
+		for {
+			records, _, err := in.Next(w.ctx)
+			if err != nil {
+				in.Close()
+				break
+			}
+			for _, record := range records {
+				if err := r.take(w.ctx, record); err != nil {
+					w.t.Fatal(err)
+				}
+				held := int64(0)
+				for _, o := range r.objects {
+					if o.file != nil {
+						held += o.file.held()
+					}
+				}
+				if held > p.account.share()+slack || held > p.account.used+slack {
+					w.t.Fatalf("%d bytes are held, of %d, and %d are charged", held, p.account.share(), p.account.used)
+				}
+			}
+		}
+		if err := r.end(w.ctx); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// TestAnAbsentUploadIsMadeAgainWhileTheNextBatchWaits: the memory is used up by the next batch, which waits for that of
+// the one whose upload left nothing. That one is made again into what it had.
+func TestAnAbsentUploadIsMadeAgainWhileTheNextBatchWaits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.interleave(0, 2, 40, 60<<10)
+	w.sink.MemoryMax, w.sink.FlushSize = 1, 1000
+	var failed atomic.Bool
+	d := w.deps()
+	d.Heads = &hookedHeads{Heads: d.Heads, after: func(n int) {
+		if n != 2 {
+			return
+		}
+		w.server.Intercept(func(r gcs.Request) gcs.Fault {
+			if r.Op == gcs.OpUpload && r.Name == object(0, 0) && !failed.Swap(true) {
+				return gcs.Fault{Before: http.StatusPreconditionFailed}
+			}
+			return gcs.Fault{}
+		})
+	}}
+	sum := w.drainWith(w.sink, d, Drained)
+	if !failed.Load() || !sum.Partitions[0].Completed {
+		t.Fatalf("no upload was absent: %+v", sum)
+	}
+	w.verify()
+}
+
+// chargedArchive looks at what the partitions are charged with whenever an object is created or its upload is begun.
+type chargedArchive struct {
+	Archive
+	t     *testing.T
+	parts []*partition
+	most  int64
+}
+
+func (a *chargedArchive) look(holds int) {
+	var used int64
+	for _, p := range a.parts {
+		p.account.held.Lock()
+		used += p.account.used
+		p.account.held.Unlock()
+	}
+	if used > a.most || used < int64(holds) {
+		a.t.Errorf("%d bytes are charged, of %d, and %d are held in one object", used, a.most, holds)
+	}
+}
+
+func (a *chargedArchive) Put(ctx context.Context, name string, data []byte, o bucket.PutOptions) (int64, error) {
+	a.look(len(data))
+	return a.Archive.Put(ctx, name, data, o)
+}
+
+func (a *chargedArchive) NewWriter(ctx context.Context, name string, o bucket.WriterOptions) *bucket.Writer {
+	a.look(o.PartSize / 2)
+	return a.Archive.NewWriter(ctx, name, o)
+}
+
+// TestATakeoverOfManyPlansIsCharged: plans of all partitions were made where there was memory for them; who completes all
+// of them at once holds no more than its budget, and gives it back.
+func TestATakeoverOfManyPlansIsCharged(t *testing.T) {
+	t.Parallel()
+	const partitions, limit, slack = 6, 5 << 20, 1 << 20
+	w := newWorld(t, partitions)
+	for n := range int32(partitions) {
+		w.interleave(n, 4, 6, 100<<10)
+	}
+	d := w.deps()
+	d.Archive = refusingArchive{d.Archive}
+	w.drainWith(w.roomy(), d, Misconfigured)
+
+	d = w.deps().complete()
+	w.sink.MemoryMax, w.sink.PartSize = limit, 300<<10
+	parts, err := begin(w.ctx, w.sink, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	memory := parts[0].account.budget
+	archive := &chargedArchive{Archive: d.Archive, t: t, parts: parts, most: int64(max(limit, memory.inFlight*leastHeld) + memory.inFlight*slack)}
+	for _, p := range parts {
+		p.deps.Archive = archive
+	}
+	errs := make([]error, len(parts))
+	soft, cancel := softContext(w.ctx, d)
+	defer cancel()
+	drainAll(w.ctx, soft, parts, errs)
+	for i, p := range parts {
+		if errs[i] != nil || !p.sum.Completed || p.account.used != 0 {
+			t.Errorf("partition %d: %v, completed: %v, %d bytes are charged at its end", i, errs[i], p.sum.Completed, p.account.used)
+		}
+	}
+	w.verify()
+}
