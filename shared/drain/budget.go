@@ -15,6 +15,9 @@ const (
 	leastShare = 2 << 20
 	// mostInFlight is how many partitions are drained at a time at most.
 	mostInFlight = 32
+	// leastBatch is what a record batch may unpack to whatever riftline.memory.max.bytes says, else that is the most. There
+	// is one such large batch at a time. It is as much as zstd declares that it needs at its highest level.
+	leastBatch = 128 << 20
 	// quantum is how many bytes are charged at a time.
 	quantum = 64 << 10
 )

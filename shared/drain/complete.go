@@ -226,7 +226,7 @@ func (r *recreation) read(ctx context.Context, from, to int64) error {
 	if from >= to {
 		return nil
 	}
-	in := r.p.deps.Consumer.Read(r.p.topic, r.p.number, from, to)
+	in := r.p.deps.Consumer.Read(r.p.topic, r.p.number, from, to).Apart()
 	defer in.Close()
 	for {
 		b, err := in.NextBatch(ctx)
@@ -243,7 +243,7 @@ func (r *recreation) read(ctx context.Context, from, to int64) error {
 			}
 			return fmt.Errorf("%w: %w", errGone, err)
 		default:
-			return fmt.Errorf("completing plan %s: %w", r.plan.ID, err)
+			return r.p.tooLarge(fmt.Errorf("completing plan %s: %w", r.plan.ID, err), "")
 		}
 	}
 }

@@ -263,7 +263,7 @@ func (p *partition) sendAgain(ctx context.Context, plan Plan) error {
 	if from >= to {
 		return nil
 	}
-	in := p.deps.Consumer.Read(p.topic, p.number, from, to)
+	in := p.deps.Consumer.Read(p.topic, p.number, from, to).Apart()
 	defer in.Close()
 	for {
 		records, _, err := in.Next(ctx)
@@ -294,7 +294,7 @@ func (p *partition) sendAgain(ctx context.Context, plan Plan) error {
 			}
 			return fmt.Errorf("%w: %w", errGone, err)
 		default:
-			return fmt.Errorf("completing plan %s: %w", plan.ID, err)
+			return p.tooLarge(fmt.Errorf("completing plan %s: %w", plan.ID, err), "")
 		}
 	}
 }

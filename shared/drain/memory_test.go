@@ -231,3 +231,125 @@ func TestATakeoverOfManyPlansIsCharged(t *testing.T) {
 	}
 	w.verify()
 }
+
+// lessConsumer unpacks batches to 8 MiB only, which is the least.
+type lessConsumer struct {
+	Consumer
+	most int64
+}
+
+func (c *lessConsumer) Share(bytes int64, readers int, most int64) {
+	c.most = most
+	c.Consumer.Share(bytes, readers, 1)
+}
+
+// large appends a small batch that unpacks to more than lessConsumer allows, of 10 records.
+func (w *world) large(partition int32) {
+	w.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchMaxBytes(30<<20), kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.ManualFlushing())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer client.Close()
+	for range 10 {
+		client.Produce(w.ctx, w.record(partition, 1, strings.Repeat("x", 900_000)), func(_ *kgo.Record, err error) {
+			if err != nil {
+				w.t.Error(err)
+			}
+		})
+	}
+	if err := client.Flush(w.ctx); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestABatchThatUnpacksToTooMuchStops: all before it is archived, and with more memory the drain goes on.
+func TestABatchThatUnpacksToTooMuchStops(t *testing.T) {
+	t.Parallel()
+	for _, memory := range []int64{1 << 20, 1 << 30} {
+		w := newWorld(t, 1)
+		w.produce(0, 1, 1)
+		w.large(0)
+		w.produce(0, 1)
+		w.sink.MemoryMax = memory
+		d := w.deps()
+		less := &lessConsumer{Consumer: d.Consumer}
+		d.Consumer = less
+		sum := w.drainWith(w.sink, d, Stopped)
+		if less.most != max(memory, leastBatch) {
+			t.Errorf("with %d bytes of memory batches may unpack to %d", memory, less.most)
+		}
+		if p := sum.Partitions[0]; p.To != 2 || p.Committed != 2 || p.Records != 2 {
+			t.Fatalf("%+v", p)
+		}
+		wantText(t, sum.Partitions[0].Stopped, "offsets 2 to 11", "more than 8388608 bytes", "riftline.memory.max.bytes", "Set that to 16777216", "`riftline offsets set gcs-sink challenger/0 12`")
+		w.wantNames(object(0, 0))
+		w.drain(Drained)
+		w.verify()
+	}
+}
+
+// TestAPlanWithABatchThatUnpacksToTooMuchStops: the plan stays until there is more memory.
+func TestAPlanWithABatchThatUnpacksToTooMuchStops(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.produce(0, 1)
+	w.large(0)
+	d := w.deps()
+	d.Archive = refusingArchive{d.Archive}
+	w.drainWith(w.roomy(), d, Misconfigured)
+	d = w.deps()
+	d.Consumer = &lessConsumer{Consumer: d.Consumer}
+	sum := w.drainWith(w.sink, d, Stopped)
+	wantText(t, sum.Partitions[0].Stopped, "completing plan", "offsets 1 to 10", "riftline.memory.max.bytes")
+	if h := w.head(0); h.Plan == nil || sum.Partitions[0].To != 0 {
+		t.Fatalf("%+v, %+v", h, sum)
+	}
+	w.wantNames()
+	w.drain(Drained)
+	w.verify()
+}
+
+// TestLargeBatchesOfAllPartitions: partitions take turns at them, also one that has to read a batch again while the next
+// one waits for memory.
+func TestLargeBatchesOfAllPartitions(t *testing.T) {
+	t.Parallel()
+	const partitions, each = 4, 3
+	w := newWorld(t, partitions)
+	w.sink.MemoryMax, w.sink.FlushSize = 1, 10
+	for range each {
+		for n := range int32(partitions) {
+			w.large(n)
+		}
+	}
+	var planned, failed atomic.Bool
+	w.server.Intercept(func(r gcs.Request) gcs.Fault {
+		if r.Op == gcs.OpUpload && r.Name == object(1, 0) && planned.Load() && !failed.Swap(true) {
+			return gcs.Fault{Before: http.StatusPreconditionFailed}
+		}
+		return gcs.Fault{}
+	})
+	d := w.deps()
+	d.Heads = plannedHeads{d.Heads, HeadName(w.sink.Name, topicName, 1), &planned}
+	sum := w.drainWith(w.sink, d, Drained)
+	if sum.Records != 10*partitions*each || !sum.Partitions[1].Completed {
+		t.Fatalf("%+v", sum)
+	}
+	w.verify()
+}
+
+// plannedHeads says when a head has a plan.
+type plannedHeads struct {
+	Heads
+	name    string
+	planned *atomic.Bool
+}
+
+func (h plannedHeads) CompareAndSet(ctx context.Context, name string, data []byte, o bucket.PutOptions, mine func(bucket.Object) bool) (int64, error) {
+	generation, err := h.Heads.CompareAndSet(ctx, name, data, o, mine)
+	if head, bad := ParseHead(data); bad == nil && head.Plan != nil && name == h.name {
+		h.planned.Store(true)
+	}
+	return generation, err
+}

@@ -230,7 +230,7 @@ func (w *walker) next(ctx context.Context, url string) (*kgo.Record, error) {
 		}
 		records, _, err := w.in.Next(ctx)
 		if err != nil {
-			return nil, err
+			return nil, p.tooLarge(err, ". Nothing was written")
 		}
 		w.pending = records
 	}

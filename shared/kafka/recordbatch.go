@@ -141,6 +141,8 @@ type Batch struct {
 
 	buffer *[]byte
 	pool   *buffers
+	// turn is nil unless the batch is a large one: see unpacker.
+	turn chan struct{}
 	// old are the records instead, of a format before record batches.
 	old []*kgo.Record
 }
@@ -248,6 +250,15 @@ func (b *Batch) Release() {
 		b.pool.PutDecompressBytes(*b.buffer)
 	}
 	b.left, b.buffer, b.count, b.old = nil, nil, 0, nil
+	b.pass()
+}
+
+// pass lets another large batch be read.
+func (b *Batch) pass() {
+	if b.turn != nil {
+		<-b.turn
+		b.turn = nil
+	}
 }
 
 // timeOf is the instant of a number of milliseconds.
