@@ -87,12 +87,13 @@ type Writer struct {
 
 	block []byte
 	count int64
-	// packing are the blocks that are being compressed, the oldest first, and waiting is how many bytes they have.
+	// packing are the blocks that are being compressed, the oldest first.
 	packing []*packed
-	waiting int
 	// head, and free, whose buffers are not in use, are kept from block to block.
 	head []byte
 	free []*packed
+	// holding is how many bytes the buffers of packing and free have.
+	holding int
 }
 
 // packed is a block that is compressed, or will be when done is closed.
@@ -101,6 +102,8 @@ type packed struct {
 	count      int64
 	done       chan struct{}
 	err        error
+	// held is what the buffers count for in the writer's holding.
+	held int
 }
 
 // NewWriter begins a file; nothing is written before the first block is full or [Writer.Close] is called.
@@ -123,10 +126,11 @@ func (w *Writer) Append(body []byte) error {
 	return nil
 }
 
-// Buffered is how many bytes are not written yet: those of records that wait for their block to be full or to be
-// compressed, and before the first block the file's header, which Close writes if nothing else does.
+// Buffered is how many bytes of memory are held: buffers of records that wait for their block to be full, of blocks that
+// are being compressed and of those to come, and before the first block the file's header, which Close writes if nothing
+// else does.
 func (w *Writer) Buffered() int {
-	held := len(w.block) + w.waiting
+	held := cap(w.block) + w.holding
 	if !w.started {
 		held += len(w.format.header) + len(w.sync)
 	}
@@ -152,7 +156,7 @@ func (w *Writer) Close() error {
 	for err == nil && len(w.packing) > 0 {
 		err = w.writeOldest()
 	}
-	w.block, w.count, w.head, w.packing, w.free, w.waiting = nil, 0, nil, nil, nil, 0
+	w.block, w.count, w.head, w.packing, w.free, w.holding = nil, 0, nil, nil, nil, 0
 	return err
 }
 
@@ -171,7 +175,7 @@ func (w *Writer) flush() error {
 	}
 	if w.format.codec == Null {
 		err := w.writeBlock(w.block, w.count)
-		w.block, w.count = w.block[:0], 0
+		w.block, w.count = emptied(w.block), 0
 		return err
 	}
 	if len(w.packing) == packers {
@@ -191,11 +195,29 @@ func (w *Writer) take() *packed {
 	if n := len(w.free); n > 0 {
 		p, w.free = w.free[n-1], w.free[:n-1]
 	}
-	p.block, w.block = w.block, p.block[:0]
+	p.block, w.block = w.block, emptied(p.block)
 	p.count, w.count = w.count, 0
 	p.done = make(chan struct{})
-	w.waiting += len(p.block)
+	out := cap(p.out)
+	if out == 0 {
+		out = len(p.block) // as much as it may come to
+	}
+	w.hold(p, cap(p.block)+out)
 	return p
+}
+
+// hold counts what the buffers of a block have.
+func (w *Writer) hold(p *packed, n int) {
+	w.holding += n - p.held
+	p.held = n
+}
+
+// emptied is a buffer to be used again, unless a large record has made it one that is not worth keeping.
+func emptied(b []byte) []byte {
+	if cap(b) > 2*blockSize {
+		return nil
+	}
+	return b[:0]
 }
 
 // writeOldest writes the oldest of the blocks that are being compressed, when it is.
@@ -203,11 +225,12 @@ func (w *Writer) writeOldest() error {
 	p := w.packing[0]
 	<-p.done
 	w.packing = append(w.packing[:0], w.packing[1:]...)
-	w.waiting -= len(p.block)
 	if p.err != nil {
 		return p.err
 	}
 	err := w.writeBlock(p.out, p.count)
+	p.block, p.out = emptied(p.block), emptied(p.out)
+	w.hold(p, cap(p.block)+cap(p.out))
 	w.free = append(w.free, p)
 	return err
 }

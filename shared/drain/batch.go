@@ -146,8 +146,23 @@ func (p *partition) assemble(ctx context.Context, in *input) (*batch, error) {
 	if in.reported <= a.b.next {
 		a.b.lost, a.b.reported, in.lost = in.lost, in.reported, 0
 	}
+	a.b.settle()
 	p.account.handOver()
 	return a.b, nil
+}
+
+// rangeCost is about what a range of offsets takes: in a list that grows, in the head's text and in the request with it.
+const rangeCost = 64
+
+// holds is how many bytes the whole flushes of the batch hold in memory.
+func (b *batch) holds() int64 { return b.buffered + b.left.held + int64(b.ranges)*rangeCost }
+
+// settle gives back what closed files have needed and do not hold any more.
+func (b *batch) settle() {
+	if n := b.charged - b.holds(); n > 0 {
+		b.account.giveBack(n, false)
+		b.charged -= n
+	}
 }
 
 func (p *partition) newAssembly(in *input) (*assembly, error) {
@@ -332,21 +347,22 @@ func (a *assembly) flushIfDue(ctx context.Context) error {
 // afford charges the account with what the batch holds. False says that it holds as much as the partition may.
 func (a *assembly) afford(ctx context.Context) (bool, error) {
 	b := a.b
-	need := a.held + b.buffered + b.left.held - b.charged
+	need := a.held + int64(a.ranges)*rangeCost + b.holds() - b.charged
 	if need <= 0 {
 		return true, nil
 	}
-	n := need + quantum
+	n := b.account.round(need)
 	fits, err := b.account.grow(ctx, n)
 	if err != nil {
 		return false, err
 	}
 	if !fits {
-		b.spent = true
-		return false, nil
+		// It is held all the same: the next batch waits until it is given back.
+		b.account.overdraw(need)
+		n, b.spent = need, true
 	}
 	b.charged += n
-	return true, nil
+	return fits, nil
 }
 
 // end closes the batch when the input has ended for a reason.

@@ -315,7 +315,7 @@ func (r *recreation) count(o *owed) {
 // off objects that are being made, but for one: it is what the partition has to hold, whatever its share is.
 func (r *recreation) afford(ctx context.Context) error {
 	for r.held > r.charged {
-		n := r.held - r.charged + quantum
+		n := r.p.account.round(r.held - r.charged)
 		if r.p.account.tryGrow(n) {
 			r.charged += n
 			return nil

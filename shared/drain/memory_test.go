@@ -3,8 +3,10 @@ package drain
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -172,15 +174,21 @@ type chargedArchive struct {
 	t     *testing.T
 	parts []*partition
 	most  int64
+
+	mu   sync.Mutex
+	peak int64
 }
 
 func (a *chargedArchive) look(holds int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	var used int64
 	for _, p := range a.parts {
 		p.account.held.Lock()
 		used += p.account.used
 		p.account.held.Unlock()
 	}
+	a.peak = max(a.peak, used)
 	if used > a.most || used < int64(holds) {
 		a.t.Errorf("%d bytes are charged, of %d, and %d are held in one object", used, a.most, holds)
 	}
@@ -352,4 +360,104 @@ func (h plannedHeads) CompareAndSet(ctx context.Context, name string, data []byt
 		h.planned.Store(true)
 	}
 	return generation, err
+}
+
+// TestTheWorstTopicsAreHeldInLittleMemory: many partitions with schemas that change from record to record, some with
+// values of many megabytes, and as little memory as there can be.
+func TestTheWorstTopicsAreHeldInLittleMemory(t *testing.T) {
+	t.Parallel()
+	const partitions, schemas, huge, value = 64, 5, 3, 18 << 20
+	for codec, copies := range map[string]int64{"null": 0, "zstandard": 3} {
+		t.Run(codec, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, partitions)
+			w.sink.Codec, w.sink.MemoryMax, w.sink.FlushSize = codec, 1, 1000
+			client, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+				kgo.ProducerBatchMaxBytes(30<<20), kgo.ProducerBatchCompression(kgo.ZstdCompression()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			for n := range int32(partitions) {
+				w.interleave(n, schemas, 6, 10<<10)
+				if n < huge {
+					if err := client.ProduceSync(w.ctx, w.record(n, 10, strings.Repeat("x", value))).FirstErr(); err != nil {
+						t.Fatal(err)
+					}
+					w.interleave(n, schemas, 2, 200<<10)
+				}
+			}
+			d := w.deps().complete()
+			parts, err := begin(w.ctx, w.sink, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			memory := parts[0].account.budget
+			const slack = 512 << 10
+			archive := &chargedArchive{Archive: d.Archive, t: t, parts: parts, most: int64(memory.inFlight)*(leastHeld+slack) + copies*value*min(huge, int64(memory.inFlight))}
+			for _, p := range parts {
+				p.deps.Archive = archive
+			}
+			errs := make([]error, len(parts))
+			soft, cancel := softContext(w.ctx, d)
+			defer cancel()
+			drainAll(w.ctx, soft, parts, errs)
+			for i, p := range parts {
+				if errs[i] != nil || p.account.used != 0 || p.account.batch != 0 {
+					t.Errorf("partition %d: %v, %d bytes are charged at its end", i, errs[i], p.account.used)
+				}
+			}
+			t.Logf("%d partitions at a time, %d bytes at most, %d bytes allowed", memory.inFlight, archive.peak, archive.most)
+			w.verify()
+		})
+	}
+}
+
+// TestWhatABatchHoldsIsChargedBeyondTheShareToo: what is charged at once may be more than is left, and is held all the
+// same, so the next batch has to wait for it.
+func TestWhatABatchHoldsIsChargedBeyondTheShareToo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.sink.FlushSize, w.sink.MemoryMax = 1000, 1
+	const schemas = 6
+	for id := range schemas {
+		w.schemas.texts[1000+id] = fmt.Sprintf(`{"type":"record","name":"entry%d","doc":%q,"fields":[{"name":"n","type":"long"},{"name":"pad","type":"string"}]}`,
+			id, strings.Repeat("d", 700<<10))
+		w.send(w.record(0, 1000+id, ""))
+	}
+	p, in := w.ahead(w.ctx, 0)
+	defer in.stop()
+	for n := 0; n < schemas; {
+		b, err := in.next()
+		if b == nil || err != nil {
+			t.Fatal(n, err)
+		}
+		if most := p.account.share() + 1<<20; b.charged < int64(len(b.files))*512<<10 || b.charged > most {
+			t.Errorf("%d bytes are charged for %d files", b.charged, len(b.files))
+		}
+		n += len(b.files)
+		b.cancel()
+	}
+}
+
+// TestRangesOfOffsetsAreHeldInMemoryToo: where records of two files alternate, each is a range, which takes more than the
+// record.
+func TestRangesOfOffsetsAreHeldInMemoryToo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.sink.FlushSize, w.sink.MemoryMax = 1_000_000, 1
+	w.interleave(0, 2, 15_000, 0)
+	p, in := w.ahead(w.ctx, 0)
+	defer in.stop()
+	for next := int64(0); next < 30_000; {
+		b, err := in.next()
+		if b == nil || err != nil {
+			t.Fatal(next, err)
+		}
+		if int64(b.ranges) > p.account.share()/50 || b.charged < int64(b.ranges)*50 {
+			t.Errorf("%d ranges in a plan, %d bytes are charged", b.ranges, b.charged)
+		}
+		next = b.next
+		b.cancel()
+	}
 }
