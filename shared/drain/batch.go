@@ -213,8 +213,8 @@ func (a *assembly) fill(ctx context.Context, in *input) error {
 		if err != nil && a.refuse(ctx, r, err) {
 			err = nil
 		}
-		if err == nil && a.crowded() {
-			err = a.flush()
+		if err == nil && a.last == nil {
+			err = a.flushIfCrowded(ctx)
 		}
 		if err != nil {
 			return a.stop(r, err)

@@ -254,14 +254,24 @@ func (c *lessConsumer) Share(bytes int64, readers int, most int64) {
 // large appends a small batch that unpacks to more than lessConsumer allows, of 10 records.
 func (w *world) large(partition int32) {
 	w.t.Helper()
+	var records []*kgo.Record
+	for range 10 {
+		records = append(records, w.record(partition, 1, strings.Repeat("x", 900_000)))
+	}
+	w.together(records)
+}
+
+// together appends records in one batch.
+func (w *world) together(records []*kgo.Record) {
+	w.t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchMaxBytes(30<<20), kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.ManualFlushing())
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	defer client.Close()
-	for range 10 {
-		client.Produce(w.ctx, w.record(partition, 1, strings.Repeat("x", 900_000)), func(_ *kgo.Record, err error) {
+	for _, r := range records {
+		client.Produce(w.ctx, r, func(_ *kgo.Record, err error) {
 			if err != nil {
 				w.t.Error(err)
 			}
