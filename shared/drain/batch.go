@@ -71,6 +71,15 @@ func (b *batch) cancel() {
 	b.account.giveBack(b.charged, b.complete)
 }
 
+// drop gives up what the batch holds in memory, but not what it is charged with: its plan is written.
+func (b *batch) drop() {
+	for _, f := range b.files {
+		f.cancel()
+		f.pieces, f.kept, f.stream = nil, 0, nil
+	}
+	b.left.letters = nil
+}
+
 type fileKey struct {
 	encoded string
 	schema  int
@@ -137,8 +146,23 @@ func (p *partition) assemble(ctx context.Context, in *input) (*batch, error) {
 	if in.reported <= a.b.next {
 		a.b.lost, a.b.reported, in.lost = in.lost, in.reported, 0
 	}
+	a.b.settle()
 	p.account.handOver()
 	return a.b, nil
+}
+
+// rangeCost is about what a range of offsets takes: in a list that grows, in the head's text and in the request with it.
+const rangeCost = 64
+
+// holds is how many bytes the whole flushes of the batch hold in memory.
+func (b *batch) holds() int64 { return b.buffered + b.left.held + int64(b.ranges)*rangeCost }
+
+// settle gives back what closed files have needed and do not hold any more.
+func (b *batch) settle() {
+	if n := b.charged - b.holds(); n > 0 {
+		b.account.giveBack(n, false)
+		b.charged -= n
+	}
 }
 
 func (p *partition) newAssembly(in *input) (*assembly, error) {
@@ -189,8 +213,8 @@ func (a *assembly) fill(ctx context.Context, in *input) error {
 		if err != nil && a.refuse(ctx, r, err) {
 			err = nil
 		}
-		if err == nil && a.crowded() {
-			err = a.flush()
+		if err == nil && a.last == nil {
+			err = a.flushIfCrowded(ctx)
 		}
 		if err != nil {
 			return a.stop(r, err)
@@ -323,21 +347,22 @@ func (a *assembly) flushIfDue(ctx context.Context) error {
 // afford charges the account with what the batch holds. False says that it holds as much as the partition may.
 func (a *assembly) afford(ctx context.Context) (bool, error) {
 	b := a.b
-	need := a.held + b.buffered + b.left.held - b.charged
+	need := a.held + int64(a.ranges)*rangeCost + b.holds() - b.charged
 	if need <= 0 {
 		return true, nil
 	}
-	n := need + quantum
+	n := b.account.round(need)
 	fits, err := b.account.grow(ctx, n)
 	if err != nil {
 		return false, err
 	}
 	if !fits {
-		b.spent = true
-		return false, nil
+		// It is held all the same: the next batch waits until it is given back.
+		b.account.overdraw(need)
+		n, b.spent = need, true
 	}
 	b.charged += n
-	return true, nil
+	return fits, nil
 }
 
 // end closes the batch when the input has ended for a reason.
@@ -426,8 +451,10 @@ func (p *partition) write(ctx context.Context, b *batch) error {
 		err = p.send(ctx, plan, b.left.letters)
 	}
 	if errors.Is(err, errGone) {
-		// A streamed object left nothing, and its content is no longer at hand: read it again.
-		err = p.complete(ctx, plan)
+		// A streamed object left nothing, and its content is no longer at hand: read it again, into the memory that the
+		// batch had.
+		b.drop()
+		err = p.complete(ctx, plan, b.charged)
 	}
 	if err != nil {
 		return err

@@ -19,7 +19,10 @@ const (
 	longBacklog = 5000
 	// mostInFlight is how many partitions are drained at a time at most.
 	mostInFlight = 32
-	// quantum is how many bytes are charged at a time.
+	// leastBatch is what a record batch may unpack to whatever riftline.memory.max.bytes says, else that is the most. There
+	// is one such large batch at a time. It is as much as zstd declares that it needs at its highest level.
+	leastBatch = 128 << 20
+	// quantum is how many bytes are charged more than are needed, so that not each record needs a charge.
 	quantum = 64 << 10
 )
 
@@ -109,6 +112,17 @@ func (b *budget) open() *account { return &account{budget: b, freed: make(chan s
 // share is what the partition may hold.
 func (a *account) share() int64 { return max(a.part(), leastHeld) }
 
+// round is what to charge when bytes are needed: some more, if the share has as many left.
+func (a *account) round(need int64) int64 {
+	share := a.share()
+	a.held.Lock()
+	defer a.held.Unlock()
+	if a.used+need+quantum <= share {
+		return need + quantum
+	}
+	return need
+}
+
 // grow charges bytes to the batch that is being assembled. When they are more than the share has left it waits for the
 // batches before, which are being created, to give theirs back; false says that there are none, so that this batch has
 // to be ended. A share can be exceeded by what is charged at once, and no further.
@@ -130,6 +144,25 @@ func (a *account) grow(ctx context.Context, n int64) (bool, error) {
 			return false, fmt.Errorf("waiting for memory: %w", context.Cause(ctx))
 		}
 	}
+}
+
+// tryGrow charges bytes if the share has as many left, and says whether it has.
+func (a *account) tryGrow(n int64) bool {
+	share := a.share()
+	a.held.Lock()
+	defer a.held.Unlock()
+	if a.used+n > share {
+		return false
+	}
+	a.used += n
+	return true
+}
+
+// overdraw charges bytes whether the share has them or not: what cannot be made smaller and must be held.
+func (a *account) overdraw(n int64) {
+	a.held.Lock()
+	defer a.held.Unlock()
+	a.used += n
 }
 
 // handOver says that a batch is complete.

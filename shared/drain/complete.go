@@ -17,8 +17,9 @@ import (
 	"github.com/riftline/riftline/shared/step"
 )
 
-// complete makes all objects of a plan durable, whoever made the plan, exactly as it says.
-func (p *partition) complete(ctx context.Context, plan Plan) error {
+// complete makes all objects of a plan durable, whoever made the plan, exactly as it says. lent is how many bytes of the
+// partition's account are charged already and are for the plan.
+func (p *partition) complete(ctx context.Context, plan Plan, lent int64) error {
 	step.Reached(ctx, stepCompleting)
 	for try := 1; ; try++ {
 		missing, err := p.missing(ctx, plan)
@@ -26,7 +27,7 @@ func (p *partition) complete(ctx context.Context, plan Plan) error {
 			return err
 		}
 		if len(missing) > 0 {
-			err = p.recreate(ctx, plan, missing)
+			err = p.recreate(ctx, plan, missing, lent)
 		}
 		if err == nil {
 			err = p.send(ctx, plan, nil)
@@ -74,9 +75,12 @@ type part struct {
 // owed is an object of the plan that does not exist.
 type owed struct {
 	PlannedObject
-	// file is nil before the first surviving record.
+	// file is nil before the first surviving record, and once the object is created.
 	file *file
-	done bool
+	// held is how many bytes the file holds in memory, as they were counted last.
+	held int64
+	// done says that the file is closed, or that there is none to come; putOff that another reading makes the object.
+	done, putOff bool
 }
 
 // recreation is the completion of the objects of a plan that are missing.
@@ -85,6 +89,7 @@ type recreation struct {
 	plan    Plan
 	missing []PlannedObject
 	formats *formats
+	// objects are those that this reading makes.
 	objects []*owed
 	// parts are all their offsets in order; those before part next are behind.
 	parts  []part
@@ -93,45 +98,80 @@ type recreation struct {
 	// projections are by the schema that they come from and the one that they lead to.
 	projections map[[2]int]*avrofile.Projection
 	projected   []byte
-	// ready are files that wait to be created; held is how many bytes they hold in memory.
-	ready []*file
-	held  int64
+	// ready are objects whose files wait to be created.
+	ready []*owed
+	// held is how many bytes all files hold in memory, inReady those of the ones that are ready.
+	held, inReady int64
+	// charged is what the partition's account is charged with for them, lent of it not to be given back here.
+	charged, lent int64
 }
 
 // recreate reads the offsets of missing objects once more and creates those that still have a record. Configuration is
-// not consulted: names, offsets, schemas and codec are the plan's.
-func (p *partition) recreate(ctx context.Context, plan Plan, missing []PlannedObject) error {
+// not consulted: names, offsets, schemas and codec are the plan's. Whoever made the plan may have had more memory: what
+// does not fit is made by reading once more.
+func (p *partition) recreate(ctx context.Context, plan Plan, missing []PlannedObject, lent int64) error {
 	if _, err := avrofile.NewFormat("", plan.Codec); err != nil {
 		return p.stop("plan %s of the head was made with a codec that this version does not have (%v): complete it with `riftline drain %s` of the version that made it%s",
 			plan.ID, err, p.sink.Name, p.giveUp(plan, missing, Set, plan.First, "plans its records anew"))
 	}
+	r := p.newRecreation(plan, missing, lent)
+	defer r.cancel()
+	if err := r.lost(ctx); err != nil {
+		return err
+	}
+	for len(r.objects) > 0 {
+		from, to := r.begin()
+		if err := r.read(ctx, max(from, p.bounds.Start), to); err != nil {
+			return err
+		}
+		if err := r.end(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *partition) newRecreation(plan Plan, missing []PlannedObject, lent int64) *recreation {
 	r := &recreation{
-		p: p, plan: plan, missing: missing,
+		p: p, plan: plan, missing: missing, charged: lent, lent: lent,
 		formats: &formats{schemas: p.deps.Schemas, codec: plan.Codec, known: map[int]*format{}},
 	}
-	defer r.cancel()
-	from, to := plan.Next, plan.First
 	for _, o := range missing {
-		object := &owed{PlannedObject: o}
-		r.objects = append(r.objects, object)
+		r.objects = append(r.objects, &owed{PlannedObject: o})
+	}
+	return r
+}
+
+// begin prepares a reading of what the objects need, which is in a range of offsets.
+func (r *recreation) begin() (from, to int64) {
+	from, to = r.plan.Next, r.plan.First
+	r.parts, r.next = r.parts[:0], 0
+	for _, o := range r.objects {
 		for _, offsets := range o.Offsets {
-			r.parts = append(r.parts, part{offsets, object})
+			r.parts = append(r.parts, part{offsets, o})
 		}
 		from, to = min(from, o.First), max(to, o.Last+1)
 	}
 	slices.SortFunc(r.parts, func(a, b part) int { return cmp.Compare(a.Range[0], b.Range[0]) })
-	if err := r.lost(ctx); err != nil {
-		return err
-	}
-	if err := r.read(ctx, max(from, p.bounds.Start), to); err != nil {
-		return err
-	}
+	return from, to
+}
+
+// end finishes all objects of a reading, and leaves those that were put off for another one.
+func (r *recreation) end(ctx context.Context) error {
+	var later []*owed
 	for _, o := range r.objects {
-		if err := r.finish(ctx, o); err != nil {
+		if o.putOff {
+			o.putOff = false
+			later = append(later, o)
+		} else if err := r.finish(ctx, o); err != nil {
 			return err
 		}
 	}
-	return r.create(ctx)
+	if err := r.create(ctx); err != nil {
+		return err
+	}
+	r.objects = later
+	return nil
 }
 
 // giveUp is the end of a stop's reason: the command that gives the plan up, which is possible while none of its objects
@@ -144,21 +184,25 @@ func (p *partition) giveUp(plan Plan, missing []PlannedObject, verb Verb, offset
 		p.command(string(verb), strconv.FormatInt(offset, 10), "--abandon-plan"), what)
 }
 
-// cancel gives up what was uploaded without being visible.
+// cancel gives up what was uploaded without being visible, and the memory.
 func (r *recreation) cancel() {
 	for _, o := range r.objects {
 		if o.file != nil {
 			o.file.cancel()
 		}
 	}
+	r.held = 0
+	r.giveBack()
 }
 
 // lost reports what retention has taken of objects that were planned and are not written.
 func (r *recreation) lost(ctx context.Context) error {
 	start := r.p.bounds.Start
 	var n int64
-	for _, part := range r.parts {
-		n += max(min(part.Range[1]+1, start)-part.Range[0], 0)
+	for _, o := range r.missing {
+		for _, offsets := range o.Offsets {
+			n += max(min(offsets[1]+1, start)-offsets[0], 0)
+		}
 	}
 	if n == 0 {
 		return nil
@@ -182,17 +226,15 @@ func (r *recreation) read(ctx context.Context, from, to int64) error {
 	if from >= to {
 		return nil
 	}
-	in := r.p.deps.Consumer.Read(r.p.topic, r.p.number, from, to)
+	in := r.p.deps.Consumer.Read(r.p.topic, r.p.number, from, to).Apart()
 	defer in.Close()
 	for {
-		records, _, err := in.Next(ctx)
-		for _, record := range records {
-			if err := r.take(ctx, record); err != nil {
-				return err
-			}
-		}
+		b, err := in.NextBatch(ctx)
 		switch {
 		case err == nil:
+			if err := r.takeAll(ctx, b); err != nil {
+				return err
+			}
 		case errors.Is(err, io.EOF):
 			return nil
 		case errors.Is(err, kafka.ErrOutOfRange):
@@ -201,7 +243,25 @@ func (r *recreation) read(ctx context.Context, from, to int64) error {
 			}
 			return fmt.Errorf("%w: %w", errGone, err)
 		default:
+			return r.p.tooLarge(fmt.Errorf("completing plan %s: %w", r.plan.ID, err), "")
+		}
+	}
+}
+
+// takeAll takes the records of a batch, one at a time: as values of their own they may be many times as large.
+func (r *recreation) takeAll(ctx context.Context, b *kafka.Batch) error {
+	defer b.Release()
+	var record kgo.Record
+	for {
+		more, err := b.Next(&record)
+		if err != nil {
 			return fmt.Errorf("completing plan %s: %w", r.plan.ID, err)
+		}
+		if !more {
+			return nil
+		}
+		if err := r.take(ctx, &record); err != nil {
+			return err
 		}
 	}
 }
@@ -221,6 +281,9 @@ func (r *recreation) take(ctx context.Context, record *kgo.Record) error {
 		return nil
 	}
 	o := r.parts[r.next].of
+	if o.putOff {
+		return nil
+	}
 	format, body, err := r.value(ctx, record.Value, o)
 	var bad *badValueError
 	if errors.As(err, &bad) {
@@ -234,7 +297,70 @@ func (r *recreation) take(ctx context.Context, record *kgo.Record) error {
 	if o.file == nil {
 		o.file = r.p.newFile(ctx, r.plan.ID, o.Name, o.First, format)
 	}
-	return o.file.add(record.Offset, body, false)
+	if err := o.file.add(record.Offset, body, false); err != nil {
+		return err
+	}
+	r.count(o)
+	return r.afford(ctx)
+}
+
+// count brings what an object's file holds up to date.
+func (r *recreation) count(o *owed) {
+	held := o.file.held()
+	r.held += held - o.held
+	o.held = held
+}
+
+// afford charges the account with what the files hold. When there is no more it creates those that are ready, else puts
+// off objects that are being made, but for one: it is what the partition has to hold, whatever its share is.
+func (r *recreation) afford(ctx context.Context) error {
+	for r.held > r.charged {
+		n := r.p.account.round(r.held - r.charged)
+		if r.p.account.tryGrow(n) {
+			r.charged += n
+			return nil
+		}
+		if len(r.ready) > 0 {
+			if err := r.create(ctx); err != nil {
+				return err
+			}
+		} else if !r.putOffOne() {
+			r.p.account.overdraw(n)
+			r.charged += n
+			return nil
+		}
+	}
+	return nil
+}
+
+// putOffOne gives up the file that would take longest until it is done; the first one to be done always stays, so that
+// each reading makes an object. False when there is no other one.
+func (r *recreation) putOffOne() bool {
+	var last *owed
+	open := 0
+	for _, o := range r.objects {
+		if o.file == nil || o.done {
+			continue
+		}
+		if open++; last == nil || last.Last < o.Last {
+			last = o
+		}
+	}
+	if open < 2 {
+		return false
+	}
+	last.file.cancel()
+	r.held -= last.held
+	last.file, last.held, last.putOff = nil, 0, true
+	return true
+}
+
+// giveBack gives back what is charged beyond what the files hold.
+func (r *recreation) giveBack() {
+	if n := r.charged - max(r.held, r.lent); n > 0 {
+		r.p.account.giveBack(n, false)
+		r.charged -= n
+	}
 }
 
 // value is what the plan makes of a record: a body of the schema of its object. A *badValueError when the topic or the
@@ -274,7 +400,7 @@ func (r *recreation) value(ctx context.Context, value []byte, o *owed) (*format,
 // finish ends the file of an object whose offsets are all behind. What is held in memory is created when there is
 // enough of it.
 func (r *recreation) finish(ctx context.Context, o *owed) error {
-	if o.done {
+	if o.done || o.putOff {
 		return nil
 	}
 	o.done = true
@@ -289,21 +415,27 @@ func (r *recreation) finish(ctx context.Context, o *owed) error {
 		r.p.log(ctx).InfoContext(ctx, "a planned object is created with fewer records; the others are no longer in the topic",
 			slog.String("object", r.p.deps.Archive.URL(o.Name)), slog.Int64("planned", o.Count), slog.Int64("records", n))
 	}
-	r.ready = append(r.ready, o.file)
-	r.held += int64(o.file.kept)
-	if len(r.ready) >= planObjects || r.held >= r.p.account.part() {
+	r.count(o)
+	r.ready, r.inReady = append(r.ready, o), r.inReady+o.held
+	if len(r.ready) >= planObjects || r.inReady >= r.p.account.part() {
 		return r.create(ctx)
 	}
-	return nil
+	return r.afford(ctx)
 }
 
 // create creates the files that are ready.
 func (r *recreation) create(ctx context.Context) error {
-	files := r.ready
-	r.ready, r.held = nil, 0
-	err := r.p.createAll(ctx, files)
-	for _, f := range files {
-		f.pieces, f.kept = nil, 0
+	ready := r.ready
+	r.ready, r.inReady = nil, 0
+	files := make([]*file, len(ready))
+	for i, o := range ready {
+		files[i] = o.file
 	}
+	err := r.p.createAll(ctx, files)
+	for _, o := range ready {
+		r.held -= o.held
+		o.file, o.held = nil, 0
+	}
+	r.giveBack()
 	return err
 }

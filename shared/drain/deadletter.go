@@ -148,9 +148,18 @@ func (a *assembly) deadLetter(r *kgo.Record, where failure, reason string) {
 		Key: bytes.Clone(r.Key), Value: bytes.Clone(r.Value), Headers: cloned(r.Headers), Timestamp: r.Timestamp, Offset: r.Offset,
 	}, topic, where, reason)
 	s.letters = append(s.letters, letter)
-	if s.held += int64(len(r.Key) + len(r.Value) + 1024); s.held > p.account.part()/2 {
+	if s.held += letterCost(r); s.held > p.account.part()/2 {
 		s.letters, s.held, s.dropped = nil, 0, true
 	}
+}
+
+// letterCost is about how many bytes the dead letter of a record holds in memory.
+func letterCost(r *kgo.Record) int64 {
+	n := len(r.Key) + len(r.Value) + 1024
+	for _, h := range r.Headers {
+		n += len(h.Key) + len(h.Value)
+	}
+	return int64(n)
 }
 
 func cloned(headers []kgo.RecordHeader) []kgo.RecordHeader {
@@ -196,6 +205,15 @@ func (s *skipped) decide(offset int64) {
 
 // mustPlan says whether a batch needs a plan for what it leaves out, should it have no object.
 func (b *batch) mustPlan() bool { return b.left.decided && b.left.since < b.next }
+
+// flushIfCrowded makes a flush after a record that was left out, when that calls for one or the memory cannot take it.
+func (a *assembly) flushIfCrowded(ctx context.Context) error {
+	afforded, err := a.afford(ctx)
+	if err == nil && (!afforded || a.crowded()) {
+		err = a.flush()
+	}
+	return err
+}
 
 // crowded says that no file is open and that what is left out is more than should wait for one: a flush is due.
 func (a *assembly) crowded() bool {
@@ -263,29 +281,15 @@ func (p *partition) sendAgain(ctx context.Context, plan Plan) error {
 	if from >= to {
 		return nil
 	}
-	in := p.deps.Consumer.Read(p.topic, p.number, from, to)
+	in := p.deps.Consumer.Read(p.topic, p.number, from, to).Apart()
 	defer in.Close()
 	for {
-		records, _, err := in.Next(ctx)
-		var letters []*kgo.Record
-		for _, r := range records {
-			if !within(offsets, r.Offset) {
-				continue
-			}
-			where, reason := inConverter, "it could not be archived when plan "+plan.ID+" was made"
-			if r.Value == nil {
-				where, reason = inTask, nullReason
-			}
-			letters = append(letters, p.letter(r, plan.DeadLetters.Topic, where, reason))
-		}
-		if len(letters) > 0 {
-			if err := p.deps.DeadLetters.Produce(ctx, letters); err != nil {
-				return fmt.Errorf("completing plan %s: %w", plan.ID, err)
-			}
-			p.sum.DeadLetters += int64(len(letters))
-		}
+		b, err := in.NextBatch(ctx)
 		switch {
 		case err == nil:
+			if err := p.sendOf(ctx, plan, b); err != nil {
+				return fmt.Errorf("completing plan %s: %w", plan.ID, err)
+			}
 		case errors.Is(err, io.EOF):
 			return nil
 		case errors.Is(err, kafka.ErrOutOfRange):
@@ -294,7 +298,40 @@ func (p *partition) sendAgain(ctx context.Context, plan Plan) error {
 			}
 			return fmt.Errorf("%w: %w", errGone, err)
 		default:
-			return fmt.Errorf("completing plan %s: %w", plan.ID, err)
+			return p.tooLarge(fmt.Errorf("completing plan %s: %w", plan.ID, err), "")
+		}
+	}
+}
+
+// sendOf writes those of a plan's dead letters that a batch holds, some at a time. The batch is not released: after an
+// error its records may still be on their way.
+func (p *partition) sendOf(ctx context.Context, plan Plan, b *kafka.Batch) error {
+	var letters []*kgo.Record
+	var held int64
+	var r kgo.Record
+	for {
+		more, err := b.Next(&r)
+		if err != nil {
+			return err
+		}
+		if more && within(plan.DeadLetters.Offsets, r.Offset) {
+			where, reason := inConverter, "it could not be archived when plan "+plan.ID+" was made"
+			if r.Value == nil {
+				where, reason = inTask, nullReason
+			}
+			own := r
+			own.Headers = slices.Clone(r.Headers)
+			letters, held = append(letters, p.letter(&own, plan.DeadLetters.Topic, where, reason)), held+letterCost(&own)
+		}
+		if len(letters) > 0 && (!more || held > p.account.share()/2) {
+			if err := p.deps.DeadLetters.Produce(ctx, letters); err != nil {
+				return err
+			}
+			p.sum.DeadLetters += int64(len(letters))
+			letters, held = nil, 0
+		}
+		if !more {
+			return nil
 		}
 	}
 }

@@ -27,6 +27,7 @@
 //     starts after the frontier: retention took records; say so loudly, or stop with auto.offset.reset=none.
 //  4. A plan is there, whoever wrote it: complete it exactly as it says. Configuration, partitioner and clock of this
 //     run do not matter. An object without a surviving record is not created.
+//     What would hold more than the partition's memory is made by reading the offsets again.
 //  5. The frontier is now the plan's end.
 //  6. Commit the frontier to the group, if the group is behind.
 //  7. Read on and assign the records to files, by encoded partition and schema. A flush closes all open files of the

@@ -32,7 +32,7 @@ type Consumer interface {
 	Commit(ctx context.Context, topic string, topicID [16]byte, partition int32, offset int64) error
 	Bounds(ctx context.Context, topic string) (map[int32]kafka.Bounds, error)
 	Compacted(ctx context.Context, topic string) (bool, error)
-	Share(bytes int64, readers int)
+	Share(bytes int64, readers int, most int64)
 	Read(topic kafka.Topic, partition int32, from, to int64) *kafka.Reader
 }
 
@@ -200,7 +200,7 @@ func begin(ctx context.Context, s connector.Sink, d Deps) ([]*partition, error) 
 	readers := allot(s.MemoryMax, ours)
 	// Fetched records have half of what the objects have, besides.
 	fetched := s.MemoryMax / 2
-	d.Consumer.Share(fetched, readers)
+	d.Consumer.Share(fetched, readers, max(s.MemoryMax, leastBatch))
 	if d.Holds != nil {
 		d.Holds(s.MemoryMax + fetched)
 	}

@@ -26,6 +26,17 @@ func (p *partition) stop(format string, args ...any) error {
 	return &StopError{Topic: p.topic.Name, Partition: p.number, Reason: fmt.Sprintf(format, args...)}
 }
 
+// tooLarge makes a batch that unpacks to more than may be held a reason to stop, which then says when to drain again,
+// and what else can be done; any other error stays as it is.
+func (p *partition) tooLarge(err error, then string) error {
+	var large *kafka.LargeBatchError
+	if !errors.As(err, &large) {
+		return err
+	}
+	return p.stop("%v, which is the most that riftline.memory.max.bytes lets a batch have. Set that to %d, or to more if it is not enough, give the process as much memory besides, "+
+		"and drain again with `riftline drain %s`%s", err, 2*large.Most, p.sink.Name, then)
+}
+
 // command is the command line that goes on after a stop.
 func (p *partition) command(verb string, args ...string) string {
 	line := fmt.Sprintf("`riftline offsets %s %s %s/%d", verb, p.sink.Name, p.topic.Name, p.number)

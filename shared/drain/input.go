@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -99,9 +100,18 @@ func (in *input) fetch(ctx context.Context) error {
 			if ended := in.ending(ctx); ended != nil {
 				return ended
 			}
-			return err
+			return in.tooLarge(err)
 		}
 	}
+}
+
+// tooLarge stops at a batch that unpacks to more than may be held.
+func (in *input) tooLarge(err error) error {
+	var large *kafka.LargeBatchError
+	if !errors.As(err, &large) {
+		return err
+	}
+	return in.p.tooLarge(err, fmt.Sprintf("; all before it is archived. To go on without its records: %s", in.p.command(string(Set), strconv.FormatInt(large.Next, 10))))
 }
 
 // skipRemoved opens the reader again at the log's start when retention has overtaken it.

@@ -97,7 +97,7 @@ func (p *partition) goOn(ctx context.Context) error {
 		return err
 	}
 	if p.head.Plan != nil {
-		if err := p.complete(ctx, *p.head.Plan); err != nil {
+		if err := p.complete(ctx, *p.head.Plan, 0); err != nil {
 			return err
 		}
 		p.frontier = p.head.Plan.Next

@@ -121,8 +121,10 @@ type walker struct {
 	p  *partition
 	in *kafka.Reader
 	// at is the offset after the last record of an object that was passed.
-	at      int64
-	pending []*kgo.Record
+	at int64
+	// batch is what record is read from, nil for none.
+	batch   *kafka.Batch
+	record  kgo.Record
 	formats *formats
 	// seen counts the records that were looked at.
 	seen int64
@@ -205,33 +207,47 @@ func (w *walker) markersOnly(ctx context.Context, url string, first int64) error
 		"Look at its last record, and if that has offset N, go on after it with %s. Nothing was written", url, first, reason, p.command("set", "N+1"))
 }
 
-// next is the next archivable record. Null values are in no Avro object, whatever the policy was; about anything else
-// that this sink could not archive nobody knows what the other one did.
+// next is the next archivable record, until it is called again. Null values are in no Avro object, whatever the policy
+// was; about anything else that this sink could not archive nobody knows what the other one did.
 func (w *walker) next(ctx context.Context, url string) (*kgo.Record, error) {
 	p := w.p
 	for {
-		for len(w.pending) > 0 {
-			r := w.pending[0]
-			w.pending = w.pending[1:]
-			w.seen++
-			if r.Value == nil {
-				continue
-			}
-			_, _, err := w.formats.value(ctx, r.Value, nil)
-			var bad *badValueError
-			if errors.As(err, &bad) {
-				return nil, p.stop("it cannot be told whether %s holds the record at offset %d: %s. If the objects hold all records before an offset and none after it, go on there with %s. "+
-					"Nothing was written", url, r.Offset, bad.reason, p.command("set", "OFFSET"))
-			}
-			if err != nil {
-				return nil, err
-			}
-			return r, nil
-		}
-		records, _, err := w.in.Next(ctx)
+		r, err := w.read(ctx)
 		if err != nil {
 			return nil, err
 		}
-		w.pending = records
+		w.seen++
+		if r.Value == nil {
+			continue
+		}
+		_, _, err = w.formats.value(ctx, r.Value, nil)
+		var bad *badValueError
+		if errors.As(err, &bad) {
+			return nil, p.stop("it cannot be told whether %s holds the record at offset %d: %s. If the objects hold all records before an offset and none after it, go on there with %s. "+
+				"Nothing was written", url, r.Offset, bad.reason, p.command("set", "OFFSET"))
+		}
+		if err != nil {
+			return nil, err
+		}
+		return r, nil
+	}
+}
+
+// read is the next record.
+func (w *walker) read(ctx context.Context) (*kgo.Record, error) {
+	for {
+		if w.batch == nil {
+			b, err := w.in.NextBatch(ctx)
+			if err != nil {
+				return nil, w.p.tooLarge(err, ". Nothing was written")
+			}
+			w.batch = b
+		}
+		more, err := w.batch.Next(&w.record)
+		if more || err != nil {
+			return &w.record, err
+		}
+		w.batch.Release()
+		w.batch = nil
 	}
 }

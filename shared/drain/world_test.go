@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hamba/avro/v2"
 	"github.com/hamba/avro/v2/ocf"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -306,7 +307,7 @@ func (w *world) read(name string) []int64 {
 
 func (w *world) decode(o gcs.Stored) []int64 {
 	w.t.Helper()
-	d, err := ocf.NewDecoder(bytes.NewReader(o.Data))
+	d, err := ocf.NewDecoder(bytes.NewReader(o.Data), ocf.WithDecoderConfig(avro.Config{MaxByteSliceSize: 64 << 20}.Freeze()))
 	if err != nil {
 		w.t.Fatalf("%s: %v", o.Name, err)
 	}

@@ -10,10 +10,12 @@ import (
 // largestKept is the largest buffer for decompressed batches that is kept for another one.
 const largestKept = 4 << 20
 
-// buffers are the buffers that a reader decompresses batches into, two or three in turn.
+// buffers are the buffers that readers decompress batches into, two or three in turn each.
 type buffers struct {
 	mu   sync.Mutex
 	free [][]byte
+	// held is how many bytes the free ones have, most how many are kept.
+	held, most int
 }
 
 var _ kgo.PoolDecompressBytes = (*buffers)(nil)
@@ -28,6 +30,7 @@ func (b *buffers) GetDecompressBytes([]byte, kgo.CompressionCodecType) []byte {
 	}
 	out := b.free[n-1]
 	b.free = b.free[:n-1]
+	b.held -= cap(out)
 	return out
 }
 
@@ -35,8 +38,9 @@ func (b *buffers) GetDecompressBytes([]byte, kgo.CompressionCodecType) []byte {
 func (b *buffers) PutDecompressBytes(buffer []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.free) < 3 && cap(buffer) > 0 && cap(buffer) <= largestKept {
+	if n := cap(buffer); n > 0 && n <= largestKept && b.held+n <= b.most {
 		b.free = append(b.free, buffer[:0])
+		b.held += n
 	}
 }
 

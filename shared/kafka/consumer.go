@@ -31,6 +31,8 @@ type Consumer struct {
 	links map[int32][]*link
 	// longRead is how many times as much as its first response held must be left for a reader to make a link.
 	longRead int64
+	// unpacker is nil before the first reader, or Share.
+	unpacker *unpacker
 }
 
 const (
@@ -41,10 +43,13 @@ const (
 )
 
 // Share has the readers that are made from now on, as many at a time as is said, hold no more than some bytes of fetched
-// data together, as far as batches are not larger than their parts of that, or than 256 KiB.
-func (c *Consumer) Share(bytes int64, readers int) {
+// data together, as far as batches are not larger than their parts of that, or than 256 KiB. No batch may unpack to more
+// than most bytes, or 8 MiB if that is more; of those that unpack to more than 8 MiB there is one at a time, and one
+// besides of readers that are [Reader.Apart].
+func (c *Consumer) Share(bytes int64, readers int, most int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.unpacker = newUnpacker(bytes, most)
 	c.share = int32(min(max(bytes/int64(alive*max(readers, 1)), leastFetch), math.MaxInt32))
 }
 
@@ -57,6 +62,16 @@ func (c *Consumer) fetchBytes() int32 {
 		n = min(n, c.share)
 	}
 	return n
+}
+
+// unpacking is what readers unpack batches with, to any size that the library takes unless Share has said otherwise.
+func (c *Consumer) unpacking() *unpacker {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unpacker == nil {
+		c.unpacker = newUnpacker(alive*largestKept, math.MaxInt32)
+	}
+	return c.unpacker
 }
 
 // NewConsumer prepares a consumer. It dials nothing. An error is one of the settings.

@@ -41,11 +41,13 @@ type Reader struct {
 	pages   chan page
 	batches chan unpacked
 
-	// maxBytes, patience and what is of links belong to the goroutine that fetches, decompressor to the one that unpacks.
-	maxBytes     int32
-	decompressor kgo.Decompressor
-	buffers      buffers
-	patience     time.Duration
+	// maxBytes, patience and what is of links belong to the goroutine that fetches.
+	maxBytes int32
+	patience time.Duration
+	unpacker *unpacker
+	// turn is what a large batch waits for; current is the batch that NextBatch gave last.
+	turn    chan struct{}
+	current *Batch
 
 	// link is what is fetched over, nil for the library's connection; unlinked takes it out of the reader's context.
 	link     *link
@@ -85,9 +87,16 @@ func (c *Consumer) Read(topic Topic, partition int32, from, to int64) *Reader {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Reader{
 		c: c, topic: topic, partition: partition, to: to, next: from, ctx: ctx, cancel: cancel,
-		maxBytes: c.fetchBytes(), patience: patience, version: -1,
+		maxBytes: c.fetchBytes(), patience: patience, version: -1, unpacker: c.unpacking(),
 	}
-	r.decompressor = kgo.DefaultDecompressor(&r.buffers)
+	r.turn = r.unpacker.turn
+	return r
+}
+
+// Apart has large batches of the reader not wait for those of others, of which its caller may be the one that keeps
+// them: who reads something again while more is read ahead. It is to be called before anything is read.
+func (r *Reader) Apart() *Reader {
+	r.turn = r.unpacker.apart
 	return r
 }
 
@@ -112,13 +121,16 @@ func (r *Reader) Next(ctx context.Context) (records []*kgo.Record, next int64, e
 	}
 }
 
-// NextBatch returns the next batch of records, possibly without any. io.EOF once its End was to.
+// NextBatch returns the next batch of records, possibly without any, when the one before is done with. io.EOF once its
+// End was to.
 //
 // ErrOutOfRange when the offset to read is below the log start or beyond the end, ErrTopicRecreated when the topic is
-// another one by now; ErrAuthorization, ErrAuthentication; ErrUnreachable or the last refusal when there was no progress
-// for 90 seconds. A new leader, a restart of brokers or a lost connection is no error before that. After an error, which
-// stays, only Close is left to call; when ctx ends NextBatch may be called again.
+// another one by now; a *[LargeBatchError] when the batch unpacks to more than [Consumer.Share] allows; ErrAuthorization,
+// ErrAuthentication; ErrUnreachable or the last refusal when there was no progress for 90 seconds. A new leader, a restart
+// of brokers or a lost connection is no error before that. After an error, which stays, only Close is left to call; when
+// ctx ends NextBatch may be called again.
 func (r *Reader) NextBatch(ctx context.Context) (*Batch, error) {
+	r.pass()
 	switch {
 	case r.err != nil:
 		return nil, r.err
@@ -139,8 +151,16 @@ func (r *Reader) NextBatch(ctx context.Context) (*Batch, error) {
 			r.err = fmt.Errorf("reading %s/%d at offset %d: %w", r.topic.Name, r.partition, r.next, notEnd{b.err})
 			return nil, r.err
 		}
-		r.next = b.next
+		r.next, r.current = b.next, b.Batch
 		return b.Batch, nil
+	}
+}
+
+// pass lets another large batch be read when the one that was given last is done with, released or not.
+func (r *Reader) pass() {
+	if r.current != nil {
+		r.current.pass()
+		r.current = nil
 	}
 }
 
@@ -148,6 +168,14 @@ func (r *Reader) NextBatch(ctx context.Context) (*Batch, error) {
 func (r *Reader) Close() {
 	r.cancel()
 	r.done.Wait()
+	r.pass()
+	select {
+	case b := <-r.batches:
+		if b.Batch != nil {
+			b.Release()
+		}
+	default:
+	}
 	if r.err == nil {
 		r.err = errors.New("reader is closed")
 	}
@@ -342,6 +370,8 @@ func (r *Reader) process(part *kmsg.FetchResponseTopicPartition, at int64) (p pa
 		return p, false, nil
 	}
 	switch {
+	case errors.As(err, new(*finalError)):
+		return page{}, false, err
 	case len(part.RecordBatches) > 0 && r.maxBytes < largestFetch && (err == nil || int64(len(part.RecordBatches)) >= int64(r.maxBytes)):
 		// Nothing but a part of a batch: it is larger than what was asked for.
 		r.maxBytes = min(2*r.maxBytes, largestFetch)
@@ -357,7 +387,11 @@ func (r *Reader) processOld(part *kmsg.FetchResponseTopicPartition, at int64) ([
 	o := kgo.ProcessFetchPartitionOpts{
 		Offset: at, IsolationLevel: kgo.ReadCommitted(), Topic: r.topic.Name, Partition: r.partition,
 	}
-	fetched, next := kgo.ProcessFetchPartition(o, part, kgo.DefaultDecompressor(), nil)
+	fetched, next := kgo.ProcessFetchPartition(o, part, r.unpacker.large, nil)
+	var large *kgo.ErrDecompressTooLarge
+	if errors.As(fetched.Err, &large) {
+		return fetched.Records, next, &finalError{&LargeBatchError{First: large.Offset, Next: large.NextOffset, Packed: int64(len(part.RecordBatches)), Most: r.unpacker.most}}
+	}
 	if fetched.Err != nil {
 		return fetched.Records, next, fmt.Errorf("%w: %w", errBadBatch, fetched.Err)
 	}
@@ -371,6 +405,9 @@ func (r *Reader) unpackAll() {
 		case r.batches <- unpacked{b, err}:
 			return err == nil
 		case <-r.ctx.Done():
+			if b != nil {
+				b.Release()
+			}
 			return false
 		}
 	}
@@ -421,7 +458,7 @@ func (r *Reader) unpack(raw rawBatch, p page) (*Batch, error) {
 		return nil, nil //nolint:nilnil // as documented
 	}
 	b := &Batch{
-		topic: r.topic, partition: r.partition, from: p.at, to: r.to, next: raw.next(), first: raw.first(), after: raw.next(), pool: &r.buffers,
+		topic: r.topic, partition: r.partition, from: p.at, to: r.to, next: raw.next(), first: raw.first(), after: raw.next(), pool: &r.unpacker.buffers,
 		firstTime: int64(binary.BigEndian.Uint64(raw[atFirstTime:])), maxTime: int64(binary.BigEndian.Uint64(raw[atMaxTime:])),
 		epoch: int32(binary.BigEndian.Uint32(raw[atLeaderEpoch:])), appendTime: raw.attributes()&attrLogAppendTime != 0,
 		left: raw[batchHeader:], count: int(int32(binary.BigEndian.Uint32(raw[atCount:]))),
@@ -437,13 +474,12 @@ func (r *Reader) unpack(raw rawBatch, p page) (*Batch, error) {
 		// Compaction has removed all of its records: what was compressed is nothing, in whatever form.
 		b.left = nil
 	default:
-		out, err := r.decompressor.Decompress(b.left, codec)
-		if err != nil {
-			return nil, b.bad(err.Error())
+		if err := r.unpacker.unpack(r.ctx, b, codec, r.turn); err != nil {
+			return nil, err
 		}
-		b.left, b.buffer = out, &out
 	}
 	if b.count < 0 || b.count > len(b.left) {
+		defer b.Release()
 		return nil, b.bad(fmt.Sprintf("it has %d bytes for %d records", len(b.left), b.count))
 	}
 	if !raw.control() {

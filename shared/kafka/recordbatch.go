@@ -156,6 +156,8 @@ type Batch struct {
 	pool   *buffers
 	// memory is what left is in, unless it was decompressed.
 	memory *memory
+	// turn is nil unless the batch is a large one: see unpacker.
+	turn chan struct{}
 	// old are the records instead, of a format before record batches.
 	old []*kgo.Record
 }
@@ -264,6 +266,15 @@ func (b *Batch) Release() {
 	}
 	b.memory.release()
 	b.left, b.buffer, b.memory, b.count, b.old = nil, nil, nil, 0, nil
+	b.pass()
+}
+
+// pass lets another large batch be read.
+func (b *Batch) pass() {
+	if b.turn != nil {
+		<-b.turn
+		b.turn = nil
+	}
 }
 
 // timeOf is the instant of a number of milliseconds.

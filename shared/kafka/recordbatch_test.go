@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -139,11 +141,12 @@ func randomHeaders(random *rand.Rand) []kgo.RecordHeader {
 	return all
 }
 
+var unbounded = sync.OnceValue(func() *unpacker { return newUnpacker(0, math.MaxInt32) })
+
 // offline is a reader that has no broker.
 func offline(to int64) *Reader {
-	r := &Reader{topic: Topic{Name: "t"}, partition: 3, to: to, maxBytes: largestFetch}
-	r.decompressor = kgo.DefaultDecompressor(&r.buffers)
-	return r
+	r := &Reader{topic: Topic{Name: "t"}, partition: 3, to: to, maxBytes: largestFetch, ctx: context.Background(), unpacker: unbounded()}
+	return r.Apart()
 }
 
 // unpackedRecords reads a response as the reader does, and gives copies.
@@ -371,7 +374,7 @@ func TestReleasedBatchesAreUsedAgain(t *testing.T) {
 		if _, err := c.Topics(limit(t), []string{topic.Name}); err != nil {
 			t.Fatal(err)
 		}
-		c.Share(1, 4)
+		c.Share(1, 4, 1)
 		r := c.Read(topic, 0, 0, settled(t, c, topic).StableEnd)
 		defer r.Close()
 		n := 0
