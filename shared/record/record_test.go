@@ -221,6 +221,12 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%q is read as %v and not as %v", data, got, want)
 		}
 		canonical := AppendCanonical(nil, &v)
+		var shapes Canonical
+		for range 2 {
+			if got := shapes.Append(nil, &v); string(got) != string(canonical) {
+				t.Fatalf("with shapes remembered, %q is written as %q", canonical, got)
+			}
+		}
 		again, err := Parse(canonical)
 		if err != nil {
 			t.Fatalf("canonical form %q does not parse: %v", canonical, err)
@@ -293,10 +299,11 @@ func readToken(dec *jsontext.Decoder, depth int) (v Value, ok bool) {
 	return v, err == nil
 }
 
-// TestParseObjectsOfManyShapes reads objects whose names agree with those of the one before up to some member.
-func TestParseObjectsOfManyShapes(t *testing.T) {
+// TestObjectsOfManyShapes reads and writes objects whose names agree with those of the one before up to some member.
+func TestObjectsOfManyShapes(t *testing.T) {
 	names := strings.Split("abcdefghijklmnopqrstuvwxyz", "")
 	random := rand.New(rand.NewPCG(1, 2))
+	var shapes Canonical
 	for range 300 {
 		text := []byte("[")
 		for i := range 5 {
@@ -324,6 +331,11 @@ func TestParseObjectsOfManyShapes(t *testing.T) {
 		want, ok := readByTokens(text)
 		if err != nil || !ok || !reflect.DeepEqual(v, want) {
 			t.Fatalf("%s is read as %+v (%v), by its tokens as %+v", text, v, err, want)
+		}
+		for i := range v.Items {
+			if got, want := shapes.Append(nil, &v.Items[i]), AppendCanonical(nil, &v.Items[i]); !bytes.Equal(got, want) {
+				t.Fatalf("%s is written as %s, and not as %s", text, got, want)
+			}
 		}
 	}
 }

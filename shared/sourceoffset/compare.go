@@ -11,8 +11,9 @@ import (
 
 // Fingerprinter makes fingerprints. It is not safe for concurrent use.
 type Fingerprinter struct {
-	ignore  [][]string
-	scratch []byte
+	ignore    [][]string
+	canonical record.Canonical
+	scratch   []byte
 }
 
 // NewFingerprinter leaves out what the given JSON pointers (RFC 6901) name inside each entry.
@@ -32,7 +33,7 @@ func (f *Fingerprinter) Of(entry *record.Value) Fingerprint {
 	for _, tokens := range f.ignore {
 		v = without(v, tokens)
 	}
-	f.scratch = record.AppendCanonical(f.scratch[:0], &v)
+	f.scratch = f.canonical.Append(f.scratch[:0], &v)
 	sum := sha256.Sum256(f.scratch)
 	return Fingerprint(sum[:16])
 }
