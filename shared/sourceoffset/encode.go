@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/gzip"
+
+	"github.com/riftline/riftline/shared/record"
 )
 
 func appendPartition(dst []byte, p Partition) []byte {
@@ -28,8 +30,8 @@ const hexDigits = "0123456789abcdef"
 // asks for produces the same bytes.
 func appendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
-	start := 0
-	for i := range len(s) {
+	start, plain := 0, record.PlainLen(s)
+	for i := plain; i < len(s); i++ {
 		c := s[i]
 		if c >= 0x20 && c != '"' && c != '\\' {
 			continue
@@ -57,17 +59,30 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// writers are kept, as one takes a megabyte to set up.
+// writers are kept, as one takes much memory to set up. They look for nothing that repeats: most of an object are ids and
+// fingerprints, of which a Huffman code takes off the quarter that base64 has added, and other levels no more.
 var writers = sync.Pool{New: func() any {
-	w, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed) // the level is a valid one
+	w, _ := gzip.NewWriterLevel(io.Discard, gzip.HuffmanOnly) // the level is a valid one
 	return w
 }}
+
+// bodies are buffers for what is compressed, none larger than largestKept.
+var bodies = sync.Pool{New: func() any { return new([]byte) }}
+
+const largestKept = 16 << 20
 
 // Encode returns the object's content: the state as gzip-compressed JSON with its sum.
 func Encode(s State) ([]byte, error) {
 	zip := writers.Get().(*gzip.Writer)
 	defer writers.Put(zip)
-	body := encodeState(s)
+	kept := bodies.Get().(*[]byte)
+	body := appendState((*kept)[:0], s)
+	defer func() {
+		if cap(body) <= largestKept {
+			*kept = body
+			bodies.Put(kept)
+		}
+	}()
 	// Most of it is fingerprints and ids, which hardly shrink.
 	out := bytes.NewBuffer(make([]byte, 0, len(body)+1024))
 	zip.Reset(out)
@@ -92,9 +107,16 @@ func (s State) format() int64 {
 }
 
 // encodeState is the canonical body with the sum in its place among the sorted members.
-func encodeState(s State) []byte {
+func encodeState(s State) []byte { return appendState(nil, s) }
+
+// appendState is encodeState into dst, which is empty.
+func appendState(dst []byte, s State) []byte {
 	format := s.format()
-	dst := make([]byte, 0, 1024+128*len(s.Base))
+	size := len(s.Base)
+	if s.Intent != nil {
+		size += len(s.Intent.Changes)
+	}
+	dst = slices.Grow(dst, 1024+128*size)
 	dst = append(dst, `{"base":`...)
 	if s.Kind == Snapshot {
 		dst = appendBase(dst, s.Base)
@@ -142,14 +164,15 @@ func encodeState(s State) []byte {
 }
 
 func appendBase(dst []byte, b Base) []byte {
+	pairs, order := sorted(b)
 	dst = append(dst, '{')
-	for i, key := range sortedKeys(b) {
-		if i > 0 {
+	for n, p := range order {
+		if n > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendString(dst, key)
+		dst = appendString(dst, pairs[p.at].key)
 		dst = append(dst, ':')
-		known := b[key]
+		known := &pairs[p.at].value
 		if known.MissingSince.IsZero() {
 			dst = appendFingerprint(dst, known.Fingerprint)
 			continue
@@ -189,14 +212,15 @@ func appendIntent(dst []byte, i *Intent, kind Kind) []byte {
 }
 
 func appendChanges(dst []byte, changes map[string]*Fingerprint) []byte {
-	dst = append(slices.Grow(dst, 1024+128*len(changes)), '{')
-	for n, key := range sortedKeys(changes) {
+	pairs, order := sorted(changes)
+	dst = append(dst, '{')
+	for n, p := range order {
 		if n > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendString(dst, key)
+		dst = appendString(dst, pairs[p.at].key)
 		dst = append(dst, ':')
-		if f := changes[key]; f != nil {
+		if f := pairs[p.at].value; f != nil {
 			dst = appendFingerprint(dst, *f)
 		} else {
 			dst = append(dst, "null"...)

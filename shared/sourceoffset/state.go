@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"slices"
 	"time"
 )
 
@@ -203,14 +202,27 @@ func (s State) Released() State {
 
 // With returns a base with the changes applied.
 func (b Base) With(changes map[string]*Fingerprint) Base {
-	next := make(Base, len(b)+len(changes))
-	maps.Copy(next, b)
-	for key, f := range changes {
-		if f == nil {
-			delete(next, key)
+	// Mostly all keys stay: room for both would be twice what is needed.
+	next := make(Base, max(len(b), len(changes)))
+	known := 0
+	for key, k := range b {
+		f, changed := changes[key]
+		switch {
+		case !changed:
+			next[key] = k
 			continue
+		case f != nil:
+			next[key] = Known{Fingerprint: *f}
 		}
-		next[key] = Known{Fingerprint: *f}
+		known++
+	}
+	if known == len(changes) {
+		return next
+	}
+	for key, f := range changes {
+		if f != nil {
+			next[key] = Known{Fingerprint: *f}
+		}
 	}
 	return next
 }
@@ -234,5 +246,3 @@ func Changes(list []Change) map[string]*Fingerprint {
 	}
 	return m
 }
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
