@@ -66,23 +66,25 @@ var writers = sync.Pool{New: func() any {
 	return w
 }}
 
-// bodies are buffers for what is compressed, none larger than largestKept.
+// bodies are buffers for what is not compressed, none larger than largestKept.
 var bodies = sync.Pool{New: func() any { return new([]byte) }}
 
 const largestKept = 16 << 20
+
+func keep(buffer *[]byte) {
+	if cap(*buffer) <= largestKept {
+		bodies.Put(buffer)
+	}
+}
 
 // Encode returns the object's content: the state as gzip-compressed JSON with its sum.
 func Encode(s State) ([]byte, error) {
 	zip := writers.Get().(*gzip.Writer)
 	defer writers.Put(zip)
-	kept := bodies.Get().(*[]byte)
-	body := appendState((*kept)[:0], s)
-	defer func() {
-		if cap(body) <= largestKept {
-			*kept = body
-			bodies.Put(kept)
-		}
-	}()
+	buffer := bodies.Get().(*[]byte)
+	body := appendState((*buffer)[:0], s)
+	*buffer = body
+	defer keep(buffer)
 	// Most of it is fingerprints and ids, which hardly shrink.
 	out := bytes.NewBuffer(make([]byte, 0, len(body)+1024))
 	zip.Reset(out)

@@ -80,12 +80,15 @@ type Fingerprint [16]byte
 // String is the form in which a fingerprint is stored: 22 characters of unpadded URL-safe base64 (RFC 4648).
 func (f Fingerprint) String() string { return base64.RawURLEncoding.EncodeToString(f[:]) }
 
+// strictBase64 takes nothing but what is written of the same bytes.
+var strictBase64 = base64.RawURLEncoding.Strict()
+
 // ParseFingerprint reads what String gives; ErrDamaged.
 func ParseFingerprint(s string) (f Fingerprint, err error) {
-	if len(s) != base64.RawURLEncoding.EncodedLen(len(f)) {
+	if len(s) != fingerprintLen {
 		return f, fmt.Errorf("%w: %q is no fingerprint", ErrDamaged, s)
 	}
-	if _, err := base64.RawURLEncoding.Strict().Decode(f[:], []byte(s)); err != nil {
+	if _, err := strictBase64.Decode(f[:], []byte(s)); err != nil {
 		return f, fmt.Errorf("%w: %q is no fingerprint", ErrDamaged, s)
 	}
 	return f, nil

@@ -379,6 +379,12 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		// As it is, and as if it had been written that way: the sum alone stops nearly everything.
 		for _, object := range [][]byte{data, sealed(data)} {
+			if body, err := decompress(object, new([]byte)); err == nil {
+				want, err := decodeAny(body)
+				if got, ok := decodeCanonical(body); ok && (err != nil || !reflect.DeepEqual(got, want)) {
+					t.Fatalf("%q is read as %+v, and else as %+v, %v", body, got, want, err)
+				}
+			}
 			s, err := Decode(object)
 			if err != nil {
 				if !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNewer) {
@@ -401,7 +407,7 @@ var sumMember = regexp.MustCompile(`,?"sum":"[^"]*"`)
 
 // sealed gives an object the sum that it should have, if it has one at all.
 func sealed(data []byte) []byte {
-	body, err := decompress(data)
+	body, err := decompress(data, new([]byte))
 	at := sumMember.FindIndex(body)
 	if err != nil || at == nil {
 		return data
