@@ -53,24 +53,24 @@ func (c *canonical) base() (Base, bool) {
 	for before := ""; ; {
 		from := c.at
 		key, ok := c.key()
-		if !ok || b != nil && key <= before {
-			return nil, false
+		if !ok || b.list != nil && key <= before {
+			return b, false
 		}
 		known, ok := c.known()
 		if !ok {
-			return nil, false
+			return b, false
 		}
-		if b == nil {
+		if b.list == nil {
 			// The other members are about as long as the first one.
-			b = make(Base, (len(c.text)-from)/(c.at-from+1)+1)
+			b.list = make([]knownKey, 0, (len(c.text)-from)/(c.at-from+1)+1)
 		}
-		b[key], before = known, key
+		b.list, before = append(b.list, knownKey{key, known}), key
 		switch {
 		case c.take(`,`):
 		case c.take(`}`):
 			return b, true
 		default:
-			return nil, false
+			return b, false
 		}
 	}
 }

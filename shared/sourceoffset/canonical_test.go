@@ -9,7 +9,7 @@ import (
 
 func TestDecodeCanonicalReadsWhatIsWritten(t *testing.T) {
 	s := fullState()
-	s.Base = Base{"": {Fingerprint: fp(1)}, "a": {Fingerprint: fp(2), MissingSince: noon.Truncate(time.Second)}, "a~": {Fingerprint: fp(3)}}
+	s.Base = NewBase(map[string]Known{"": {Fingerprint: fp(1)}, "a": {Fingerprint: fp(2), MissingSince: noon.Truncate(time.Second)}, "a~": {Fingerprint: fp(3)}})
 	body := encodeState(s)
 	got, ok := decodeCanonical(body)
 	want, err := decodeAny(body)
@@ -21,7 +21,7 @@ func TestDecodeCanonicalReadsWhatIsWritten(t *testing.T) {
 // Whatever is written in another way is left to decodeAny, also where it means the same.
 func TestDecodeCanonicalLeavesTheRest(t *testing.T) {
 	s := State{Partition: Partition{Connector: "c"}, Topic: "t", Kind: Snapshot,
-		Base: Base{"a": {Fingerprint: fp(1)}, "b": {Fingerprint: fp(2), MissingSince: noon.Truncate(time.Second)}}}
+		Base: NewBase(map[string]Known{"a": {Fingerprint: fp(1)}, "b": {Fingerprint: fp(2), MissingSince: noon.Truncate(time.Second)}})}
 	body := string(encodeState(s))
 	if _, ok := decodeCanonical([]byte(body)); !ok {
 		t.Fatalf("%s is not read", body)

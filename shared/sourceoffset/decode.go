@@ -156,7 +156,7 @@ func (d *decoder) state() (s State, err error) {
 	err = d.object(func(name string, from int64) error {
 		switch name {
 		case "base":
-			s.Base = Base{}
+			s.Base = NewBase(nil)
 			if d.before != nil {
 				s.Base, err = d.before.base, d.in.SkipValue()
 			} else if d.kind == Snapshot {
@@ -387,13 +387,13 @@ func (d *decoder) topicID() (id [16]byte, err error) {
 
 func (d *decoder) base() (Base, error) {
 	// A key and what is known of it are rarely shorter.
-	b := make(Base, len(d.body)/256)
+	b := Base{make([]knownKey, 0, len(d.body)/256)}
 	err := d.object(func(key string, _ int64) error {
 		known, err := d.known()
-		b[key] = known
+		b.list = append(b.list, knownKey{key, known})
 		return err
 	})
-	return b, err
+	return b.sorted(), err
 }
 
 // known reads "fingerprint" or ["fingerprint","missing since"].
@@ -504,7 +504,7 @@ func (s State) check() error {
 	switch {
 	case s.Partition.Connector == "" || s.Topic == "":
 		what = "no connector or topic"
-	case s.Base == nil:
+	case s.Base.IsZero():
 		what = "no base"
 	case s.Kind == None && (s.Cursor.positioned() || s.Intent != nil && s.Intent.Cursor.positioned()):
 		what = "a position with kind none"

@@ -114,7 +114,7 @@ func encodeState(s State) []byte { return appendState(nil, s) }
 // appendState is encodeState into dst, which is empty.
 func appendState(dst []byte, s State) []byte {
 	format := s.format()
-	size := len(s.Base)
+	size := s.Base.Len()
 	if s.Intent != nil {
 		size += len(s.Intent.Changes)
 	}
@@ -166,15 +166,14 @@ func appendState(dst []byte, s State) []byte {
 }
 
 func appendBase(dst []byte, b Base) []byte {
-	pairs, order := sorted(b)
 	dst = append(dst, '{')
-	for n, p := range order {
-		if n > 0 {
+	for i := range b.list {
+		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendString(dst, pairs[p.at].key)
+		known := &b.list[i]
+		dst = appendString(dst, known.key)
 		dst = append(dst, ':')
-		known := &pairs[p.at].value
 		if known.MissingSince.IsZero() {
 			dst = appendFingerprint(dst, known.Fingerprint)
 			continue

@@ -25,27 +25,36 @@ type place struct {
 
 // sorted returns what m holds, and the order in which the keys are sorted.
 func sorted[V any](m map[string]V) ([]pair[V], []place) {
-	pairs, order := make([]pair[V], 0, len(m)), make([]place, len(m))
+	pairs := make([]pair[V], 0, len(m))
 	for key, value := range m {
 		pairs = append(pairs, pair[V]{key, value})
 	}
-	if len(pairs) == 0 {
-		return nil, nil
+	return pairs, inOrder(len(pairs), func(i int) string { return pairs[i].key })
+}
+
+// inOrder sorts n keys. Equal ones stay in their order.
+func inOrder(n int, key func(i int) string) []place {
+	if n == 0 {
+		return nil
 	}
-	common := len(pairs[0].key)
-	for i := range pairs {
-		common = commonLen(pairs[0].key[:common], pairs[i].key)
+	order, first := make([]place, n), key(0)
+	common := len(first)
+	for i := range n {
+		common = commonLen(first[:common], key(i))
 	}
-	for i := range pairs {
-		order[i] = place{prefixOf(pairs[i].key[common:]), i}
+	for i := range n {
+		order[i] = place{prefixOf(key(i)[common:]), i}
 	}
 	slices.SortFunc(order, func(a, b place) int {
 		if a.prefix != b.prefix {
 			return cmp.Compare(a.prefix, b.prefix)
 		}
-		return strings.Compare(pairs[a.at].key, pairs[b.at].key)
+		if c := strings.Compare(key(a.at), key(b.at)); c != 0 {
+			return c
+		}
+		return a.at - b.at
 	})
-	return pairs, order
+	return order
 }
 
 // commonLen is how many bytes of a b begins with.

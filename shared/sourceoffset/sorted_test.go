@@ -46,7 +46,7 @@ func TestSortedIsTheOrderOfTheKeys(t *testing.T) {
 func TestBaseWithChanges(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for n := range 300 {
-		base, changes, want := Base{}, map[string]*Fingerprint{}, Base{}
+		base, changes, want := map[string]Known{}, map[string]*Fingerprint{}, map[string]Known{}
 		for key, i := range randomKeys(random, n%40) {
 			base[key] = Known{Fingerprint: fp(byte(i)), MissingSince: noon}
 			if random.IntN(2) == 0 {
@@ -65,7 +65,7 @@ func TestBaseWithChanges(t *testing.T) {
 				want[key] = Known{Fingerprint: *f}
 			}
 		}
-		if got := base.With(changes); !reflect.DeepEqual(got, want) {
+		if got := NewBase(base).With(changes); !reflect.DeepEqual(got, NewBase(want)) {
 			t.Fatalf("%v with %v is %v", base, changes, got)
 		}
 	}

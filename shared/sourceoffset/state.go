@@ -94,16 +94,6 @@ func ParseFingerprint(s string) (f Fingerprint, err error) {
 	return f, nil
 }
 
-// Known is what the topic holds of one key.
-type Known struct {
-	Fingerprint Fingerprint
-	// MissingSince is when the key was noted to have left the snapshot, in whole seconds; zero while it is there.
-	MissingSince time.Time
-}
-
-// Base is what the topic holds, by key. A Base is not changed once it is part of a State.
-type Base map[string]Known
-
 // Change is a key that an intent publishes. A nil Fingerprint forgets the key.
 type Change struct {
 	Key         string
@@ -201,44 +191,6 @@ func (s State) Committed() State {
 func (s State) Released() State {
 	s.Intent, s.Claim = nil, nil
 	return s
-}
-
-// With returns a base with the changes applied.
-func (b Base) With(changes map[string]*Fingerprint) Base {
-	// Mostly all keys stay: room for both would be twice what is needed.
-	next := make(Base, max(len(b), len(changes)))
-	known := 0
-	for key, k := range b {
-		f, changed := changes[key]
-		switch {
-		case !changed:
-			next[key] = k
-			continue
-		case f != nil:
-			next[key] = Known{Fingerprint: *f}
-		}
-		known++
-	}
-	if known == len(changes) {
-		return next
-	}
-	for key, f := range changes {
-		if f != nil {
-			next[key] = Known{Fingerprint: *f}
-		}
-	}
-	return next
-}
-
-// Present counts the keys that have not left the snapshot.
-func (b Base) Present() int {
-	n := 0
-	for _, k := range b {
-		if k.MissingSince.IsZero() {
-			n++
-		}
-	}
-	return n
 }
 
 // Changes makes the form that an Intent holds.
