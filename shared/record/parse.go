@@ -240,11 +240,11 @@ func (p *parser) array(depth int) Value {
 		p.at++
 		return v
 	}
-	start := len(p.items)
+	start, begin := len(p.items), p.at
 	for more := true; more; more = p.comma(']') {
 		item := p.value(depth)
-		if len(p.items) == cap(p.items) {
-			p.items = slices.Grow(p.items, max(len(p.items), 16))
+		if n := len(p.items); n == cap(p.items) {
+			p.items = slices.Grow(p.items, p.room(n-start, begin))
 		}
 		p.items = append(p.items, item)
 	}
@@ -263,6 +263,13 @@ func (p *parser) array(depth int) Value {
 	clear(p.items[start:])
 	p.items = p.items[:start]
 	return v
+}
+
+// room is for how many items more the stack is made larger, when an array that began at begin has n items besides the one
+// just read: for the rest of the text, if it is all such items, and at most three times as many as there are.
+func (p *parser) room(n, begin int) int {
+	rest := (len(p.text)-p.at)/((p.at-begin)/(n+1)+1) + 1
+	return max(min(rest, max(3*n, keptStack)), 16)
 }
 
 func (p *parser) object(depth int) Value {
