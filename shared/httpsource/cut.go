@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/riftline/riftline/shared/record"
@@ -74,6 +75,9 @@ var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 const largestKept = 16 << 20
 
+// lastSize is the size of the last body, as the next one is mostly about as large.
+var lastSize atomic.Int64
+
 func keep(buffer *bytes.Buffer) {
 	if buffer.Cap() <= largestKept {
 		buffer.Reset()
@@ -105,6 +109,9 @@ func (f *fetch) read(body *bytes.Buffer, response *http.Response) ([]byte, error
 		}
 		from, sized = unzipped, 4*sized
 	}
+	if sized <= 0 {
+		sized = lastSize.Load()
+	}
 	if sized > 0 {
 		body.Grow(int(min(sized, f.response.MaxBytes)) + bytes.MinRead)
 	}
@@ -112,6 +119,7 @@ func (f *fetch) read(body *bytes.Buffer, response *http.Response) ([]byte, error
 	if n > f.response.MaxBytes {
 		return body.Bytes(), &tooLargeError{}
 	}
+	lastSize.Store(min(n, largestKept))
 	return body.Bytes(), err
 }
 
