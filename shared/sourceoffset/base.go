@@ -80,23 +80,22 @@ func (b Base) Present() int {
 	return n
 }
 
-// With returns a base with the changes applied.
-func (b Base) With(changes map[string]*Fingerprint) Base {
-	pairs, order := sorted(changes)
-	list := make([]knownKey, 0, max(len(b.list), len(order)))
+// With returns a base with the changes applied, which are sorted.
+func (b Base) With(changes []Change) Base {
+	list := make([]knownKey, 0, max(len(b.list), len(changes)))
 	old := b.list
-	for _, p := range order {
-		change := &pairs[p.at]
-		for len(old) > 0 && old[0].key < change.key {
+	for i := range changes {
+		change := &changes[i]
+		for len(old) > 0 && old[0].key < change.Key {
 			list, old = append(list, old[0]), old[1:]
 		}
-		key := change.key
+		key := change.Key
 		if len(old) > 0 && old[0].key == key {
 			// The base's own text, so that it is not that of an answer which is kept.
 			key, old = old[0].key, old[1:]
 		}
-		if change.value != nil {
-			list = append(list, knownKey{key, Known{Fingerprint: *change.value}})
+		if change.Fingerprint != nil {
+			list = append(list, knownKey{key, Known{Fingerprint: *change.Fingerprint}})
 		}
 	}
 	return Base{append(list, old...)}

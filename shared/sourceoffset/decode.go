@@ -433,14 +433,14 @@ func (d *decoder) intent() (*Intent, error) {
 		_, err := d.in.ReadToken()
 		return nil, err
 	}
-	i := &Intent{Changes: map[string]*Fingerprint{}}
+	i := &Intent{}
 	err := d.object(func(name string, _ int64) (err error) {
 		switch name {
 		case "at":
 			i.At, err = d.instant()
 		case "changes":
 			if d.kind == Snapshot {
-				err = d.changes(i.Changes)
+				i.Changes, err = d.changes()
 			} else {
 				i.Cursor, err = d.cursor("intent.changes")
 			}
@@ -460,20 +460,22 @@ func (d *decoder) intent() (*Intent, error) {
 	return i, err
 }
 
-func (d *decoder) changes(to map[string]*Fingerprint) error {
-	return d.object(func(key string, _ int64) error {
+func (d *decoder) changes() ([]Change, error) {
+	var list []Change
+	err := d.object(func(key string, _ int64) error {
 		s, err := d.text()
 		if err != nil {
 			return err
 		}
 		if s == "" {
-			to[key] = nil
+			list = append(list, Change{Key: key})
 			return nil
 		}
 		f, err := ParseFingerprint(s)
-		to[key] = &f
+		list = append(list, Change{key, &f})
 		return err
 	})
+	return SortChanges(list), err
 }
 
 func (d *decoder) claim() (*Claim, error) {

@@ -212,16 +212,15 @@ func appendIntent(dst []byte, i *Intent, kind Kind) []byte {
 	return append(dst, '}')
 }
 
-func appendChanges(dst []byte, changes map[string]*Fingerprint) []byte {
-	pairs, order := sorted(changes)
+func appendChanges(dst []byte, changes []Change) []byte {
 	dst = append(dst, '{')
-	for n, p := range order {
+	for n := range changes {
 		if n > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendString(dst, pairs[p.at].key)
+		dst = appendString(dst, changes[n].Key)
 		dst = append(dst, ':')
-		if f := pairs[p.at].value; f != nil {
+		if f := changes[n].Fingerprint; f != nil {
 			dst = appendFingerprint(dst, *f)
 		} else {
 			dst = append(dst, "null"...)

@@ -10,26 +10,11 @@ import (
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// pair is a key of a map with what it holds.
-type pair[V any] struct {
-	key   string
-	value V
-}
-
-// place stands for a pair where pairs are sorted: small, and mostly compared by one number.
+// place stands for one of several things that are sorted by keys: small, and mostly compared by one number.
 type place struct {
-	// prefix are the first eight bytes of the key behind what all keys begin with, zeros if it is shorter.
+	// prefix are the first eight bytes of its key behind what all keys begin with, zeros if it is shorter.
 	prefix uint64
 	at     int
-}
-
-// sorted returns what m holds, and the order in which the keys are sorted.
-func sorted[V any](m map[string]V) ([]pair[V], []place) {
-	pairs := make([]pair[V], 0, len(m))
-	for key, value := range m {
-		pairs = append(pairs, pair[V]{key, value})
-	}
-	return pairs, inOrder(len(pairs), func(i int) string { return pairs[i].key })
 }
 
 // inOrder sorts n keys. Equal ones stay in their order.

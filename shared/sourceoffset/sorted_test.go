@@ -29,13 +29,12 @@ func TestSortedIsTheOrderOfTheKeys(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for n := range 300 {
 		m := randomKeys(random, n%60)
-		pairs, order := sorted(m)
-		var got []string
-		for _, p := range order {
-			if m[pairs[p.at].key] != pairs[p.at].value {
-				t.Fatalf("%q is %d", pairs[p.at].key, pairs[p.at].value)
-			}
-			got = append(got, pairs[p.at].key)
+		var keys, got []string
+		for key := range m {
+			keys = append(keys, key)
+		}
+		for _, p := range inOrder(len(keys), func(i int) string { return keys[i] }) {
+			got = append(got, keys[p.at])
 		}
 		if want := slices.Sorted(maps.Keys(m)); !slices.Equal(got, want) {
 			t.Fatalf("%q, want %q", got, want)
@@ -65,7 +64,20 @@ func TestBaseWithChanges(t *testing.T) {
 				want[key] = Known{Fingerprint: *f}
 			}
 		}
-		if got := NewBase(base).With(changes); !reflect.DeepEqual(got, NewBase(want)) {
+		var list []Change
+		for key, f := range changes {
+			list = append(list, Change{key, f})
+		}
+		intent := Intent{Changes: SortChanges(list)}
+		for key, want := range changes {
+			if f, ok := intent.Change(key); !ok || f != want {
+				t.Fatalf("%q becomes %v (%t), want %v", key, f, ok, want)
+			}
+		}
+		if _, ok := intent.Change("none"); ok {
+			t.Fatal("a key that is in no change becomes something")
+		}
+		if got := NewBase(base).With(SortChanges(list)); !reflect.DeepEqual(got, NewBase(want)) {
 			t.Fatalf("%v with %v is %v", base, changes, got)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -110,8 +112,9 @@ type Intent struct {
 	MarkerTopic string
 	// Lease is set when the intent is published without a transaction.
 	Lease *Lease
-	// Changes are what base becomes when the transaction commits, by key. They are for the kind Snapshot.
-	Changes map[string]*Fingerprint
+	// Changes are what base becomes when the transaction commits, sorted by key, none of which comes twice. They are for
+	// the kind Snapshot.
+	Changes []Change
 	// Cursor is what the cursor becomes when the transaction commits. It is for the other kinds.
 	Cursor Cursor
 }
@@ -193,11 +196,20 @@ func (s State) Released() State {
 	return s
 }
 
-// Changes makes the form that an Intent holds.
-func Changes(list []Change) map[string]*Fingerprint {
-	m := make(map[string]*Fingerprint, len(list))
-	for _, c := range list {
-		m[c.Key] = c.Fingerprint
+// SortChanges returns the changes in the form that an Intent holds. No key may come twice.
+func SortChanges(list []Change) []Change {
+	out := make([]Change, len(list))
+	for n, p := range inOrder(len(list), func(i int) string { return list[i].Key }) {
+		out[n] = list[p.at]
 	}
-	return m
+	return out
+}
+
+// Change returns what becomes of a key, and whether anything does.
+func (i *Intent) Change(key string) (f *Fingerprint, ok bool) {
+	at, ok := slices.BinarySearchFunc(i.Changes, key, func(c Change, key string) int { return strings.Compare(c.Key, key) })
+	if !ok {
+		return nil, false
+	}
+	return i.Changes[at].Fingerprint, true
 }

@@ -39,7 +39,7 @@ func fullState() State {
 		Topic:     "challenger", TopicID: [16]byte{1, 2, 3, 255}, Commits: 7, Last: idB, LastMarkerTopic: "markers", Kind: Snapshot,
 		Base:   NewBase(map[string]Known{"b": {Fingerprint: fp(1)}, "a\\\"\t<>&": {Fingerprint: fp(2), MissingSince: noon}, "": {Fingerprint: fp(3)}}),
 		Fields: []string{"leaguePoints", "puuid"},
-		Intent: &Intent{ID: idA, At: noon, Until: noon.Add(90*time.Second + 5*time.Millisecond), MarkerTopic: "challenger", Changes: map[string]*Fingerprint{"x": ptr(fp(9)), "gone": nil}},
+		Intent: &Intent{ID: idA, At: noon, Until: noon.Add(90*time.Second + 5*time.Millisecond), MarkerTopic: "challenger", Changes: []Change{{Key: "gone"}, {"x", ptr(fp(9))}}},
 		Claim:  &Claim{ID: idB, At: noon.Add(time.Minute), Until: noon.Add(3 * time.Minute)},
 	}
 }
@@ -59,7 +59,7 @@ func leaseOfALog() State {
 	return State{
 		Partition: Partition{Connector: "c"}, Topic: "t", Kind: Timestamp, Base: NewBase(nil),
 		Cursor: Cursor{At: noon, Keys: []string{"a"}, Ahead: []Place{{noon.Add(time.Nanosecond), `b"`}, {noon.Add(time.Hour), ""}, {noon.Add(time.Hour), "c"}}},
-		Intent: &Intent{ID: idA, At: noon, Until: noon.Add(time.Minute), Changes: map[string]*Fingerprint{}, Lease: &Lease{Watermarks: []int64{5}, Records: 3}, Cursor: Cursor{At: noon.Add(time.Hour)}},
+		Intent: &Intent{ID: idA, At: noon, Until: noon.Add(time.Minute), Lease: &Lease{Watermarks: []int64{5}, Records: 3}, Cursor: Cursor{At: noon.Add(time.Hour)}},
 	}
 }
 
@@ -68,11 +68,11 @@ func states() map[string]State {
 	stopped := full
 	stopped.Stopped = "topic challenger was deleted and created again"
 	settled := full.Committed()
-	none := State{Partition: Partition{Connector: "c"}, Topic: "t", Kind: None, Base: NewBase(nil), Intent: &Intent{ID: idA, MarkerTopic: "t", Changes: map[string]*Fingerprint{}}}
+	none := State{Partition: Partition{Connector: "c"}, Topic: "t", Kind: None, Base: NewBase(nil), Intent: &Intent{ID: idA, MarkerTopic: "t"}}
 	log := State{
 		Partition: Partition{Connector: "c"}, Topic: "t", Kind: Timestamp, Base: NewBase(nil), Last: idB, LastMarkerTopic: "t",
 		Cursor: Cursor{At: noon.Add(123456789 * time.Nanosecond), Keys: []string{`a"`, "b"}, Offset: map[string]string{"key": "b", "page": "7"}},
-		Intent: &Intent{ID: idA, MarkerTopic: "t", Changes: map[string]*Fingerprint{}, Cursor: Cursor{At: noon.Add(time.Hour), Keys: []string{"c"}}},
+		Intent: &Intent{ID: idA, MarkerTopic: "t", Cursor: Cursor{At: noon.Add(time.Hour), Keys: []string{"c"}}},
 	}
 	ahead := leaseOfALog()
 	ahead.Intent = nil

@@ -55,7 +55,7 @@ func TestStoreChangesOnlyWhatItLoaded(t *testing.T) {
 	if err != nil || gen != first || !reflect.DeepEqual(st.Base, newState(s).Base) {
 		t.Fatalf("%+v, %d, %v", st, gen, err)
 	}
-	st.Intent = &Intent{ID: idA, MarkerTopic: "challenger", Changes: map[string]*Fingerprint{}}
+	st.Intent = &Intent{ID: idA, MarkerTopic: "challenger"}
 	second, err := s.Write(t.Context(), st, gen, OwnIntent(idA))
 	if err != nil || second <= first {
 		t.Fatal(second, err)
@@ -80,7 +80,7 @@ func TestWriteWhoseAnswerIsLostIsFoundAgain(t *testing.T) {
 		})
 	}
 	st := newState(s)
-	st.Intent = &Intent{ID: idA, MarkerTopic: "challenger", Changes: map[string]*Fingerprint{}}
+	st.Intent = &Intent{ID: idA, MarkerTopic: "challenger"}
 	lose(1)
 	gen, err := s.Write(t.Context(), st, 0, OwnIntent(idA))
 	if err != nil {
@@ -94,7 +94,7 @@ func TestWriteWhoseAnswerIsLostIsFoundAgain(t *testing.T) {
 func TestIntentThatWasClaimedBeforeTheReReadIsLost(t *testing.T) {
 	s, server := openStore(t)
 	st := newState(s)
-	st.Intent = &Intent{ID: idA, MarkerTopic: "challenger", Changes: map[string]*Fingerprint{}}
+	st.Intent = &Intent{ID: idA, MarkerTopic: "challenger"}
 	claimed := st
 	claimed.Claim = &Claim{ID: idB}
 	data, err := Encode(claimed)
