@@ -26,7 +26,8 @@ var ErrSyntax = errors.New("not valid JSON")
 // wraps [ErrSyntax], gives the offset and never repeats the text.
 func Parse(data []byte) (Value, error) {
 	p := parser{text: string(data)}
-	v := p.value(0)
+	var v Value
+	p.value(&v, 0)
 	if p.skipSpace(); !p.failed && p.at == len(data) {
 		return v, nil
 	}
@@ -80,7 +81,10 @@ type parser struct {
 	// container's slice is allocated once, with its exact length.
 	items  []Value
 	fields []Field
-	slab   []Field
+	// slab is where the fields of small objects lie, the first taken ones of it. takes counts how often some were taken.
+	slab  []Field
+	taken int
+	takes int
 	// last are the members of the object that was read before at a depth, its lowest three bits. Most objects have the
 	// same names in the same order.
 	last [8][]Field
@@ -108,34 +112,30 @@ func (p *parser) next() byte {
 	return 0
 }
 
-func (p *parser) fail() Value {
-	p.failed = true
-	return Value{}
-}
-
-func (p *parser) value(depth int) Value {
+// value reads a value into v, which is the zero Value.
+func (p *parser) value(v *Value, depth int) {
 	switch c := p.next(); c {
 	case '"':
-		return Value{Kind: String, Text: p.string()}
+		v.Kind, v.Text = String, p.string()
 	case '{', '[':
 		if depth >= MaxDepth {
-			return p.fail()
+			p.failed = true
+			return
 		}
 		p.at++
 		if c == '{' {
-			return p.object(depth + 1)
+			v.Kind, v.Fields = Object, p.object(depth+1)
+		} else {
+			v.Kind, v.Items = Array, p.array(depth+1)
 		}
-		return p.array(depth + 1)
 	case 't':
-		return p.word(Bool, "true")
+		v.Kind, v.Text = Bool, p.word("true")
 	case 'f':
-		return p.word(Bool, "false")
+		v.Kind, v.Text = Bool, p.word("false")
 	case 'n':
-		v := p.word(Null, "null")
-		v.Text = ""
-		return v
+		p.word("null")
 	default:
-		return Value{Kind: Number, Text: p.number()}
+		v.Kind, v.Text = Number, p.number()
 	}
 }
 
@@ -144,11 +144,12 @@ func (p *parser) cut(n int) string {
 	return p.text[p.at-n : p.at]
 }
 
-func (p *parser) word(k Kind, word string) Value {
+func (p *parser) word(word string) string {
 	if !strings.HasPrefix(p.text[p.at:], word) {
-		return p.fail()
+		p.failed = true
+		return ""
 	}
-	return Value{Kind: k, Text: p.cut(len(word))}
+	return p.cut(len(word))
 }
 
 // number reads -? ( 0 | [1-9] digits ) ( . digits )? ( [eE] [+-]? digits )?, where digits are at least one.
@@ -234,35 +235,36 @@ func (p *parser) comma(end byte) bool {
 	return false
 }
 
-func (p *parser) array(depth int) Value {
-	v := Value{Kind: Array}
+func (p *parser) array(depth int) []Value {
 	if p.next() == ']' {
 		p.at++
-		return v
+		return nil
 	}
 	start, begin := len(p.items), p.at
 	for more := true; more; more = p.comma(']') {
-		item := p.value(depth)
+		var item Value
+		p.value(&item, depth)
 		if n := len(p.items); n == cap(p.items) {
 			p.items = slices.Grow(p.items, p.room(n-start, begin))
 		}
 		p.items = append(p.items, item)
 	}
 	if p.failed {
-		return Value{}
+		return nil
 	}
 	p.at++
 	n := len(p.items)
 	if start == 0 && n > keptStack {
 		// The stack itself, as nothing else is on it.
-		v.Items, p.items = p.items[:n:n], nil
-		return v
+		items := p.items[:n:n]
+		p.items = nil
+		return items
 	}
-	v.Items = make([]Value, n-start)
-	copy(v.Items, p.items[start:])
+	items := make([]Value, n-start)
+	copy(items, p.items[start:])
 	clear(p.items[start:])
 	p.items = p.items[:start]
-	return v
+	return items
 }
 
 // room is for how many items more the stack is made larger, when an array that began at begin has n items besides the one
@@ -272,52 +274,93 @@ func (p *parser) room(n, begin int) int {
 	return max(min(rest, max(3*n, keptStack)), 16)
 }
 
-func (p *parser) object(depth int) Value {
-	v := Value{Kind: Object}
+func (p *parser) object(depth int) []Field {
 	if p.next() == '}' {
 		p.at++
-		return v
+		return nil
 	}
-	start := len(p.fields)
-	// known is as long as the names are those of the object before, none of which repeats.
-	known := p.last[depth%len(p.last)]
-	// names is only used for objects with many members, where looking through all of them would be quadratic.
-	var names map[string]int
-	for more := true; more; more = p.comma('}') {
-		if p.next() != '"' {
-			return p.fail()
+	last := &p.last[depth%len(p.last)]
+	// The names of the object before, none of which repeats, are expected, and its members are read into their place.
+	expected := *last
+	fields := p.take(len(expected))
+	take := p.takes
+	for i := range expected {
+		name := p.name()
+		if p.failed {
+			return nil
 		}
-		name := p.string()
-		if p.next() != ':' {
-			return p.fail()
+		if name != expected[i].Name {
+			return p.unlike(fields, i, take, name, depth)
+		}
+		// The same text and not only an equal one, which is compared at once wherever it is compared.
+		fields[i].Name = expected[i].Name
+		p.value(&fields[i].Value, depth)
+		if p.comma('}') {
+			continue
+		}
+		if p.failed {
+			return nil
 		}
 		p.at++
-		value := p.value(depth)
+		p.giveBack(fields, len(fields)-i-1, take)
+		*last = fields[: i+1 : i+1]
+		return *last
+	}
+	name := p.name()
+	if p.failed {
+		return nil
+	}
+	return p.unlike(fields, len(fields), take, name, depth)
+}
+
+// name reads the name of a member and the colon behind it.
+func (p *parser) name() string {
+	if p.next() != '"' {
+		p.failed = true
+		return ""
+	}
+	name := p.string()
+	if p.next() != ':' {
+		p.failed = true
+		return ""
+	}
+	p.at++
+	return name
+}
+
+// unlike reads on in an object which has other names than the one before behind its first n fields. The name of the next
+// one was read.
+func (p *parser) unlike(fields []Field, n, take int, name string, depth int) []Field {
+	start := len(p.fields)
+	p.fields = append(p.fields, fields[:n]...)
+	p.giveBack(fields, len(fields), take)
+	// names is only used for objects with many members, where looking through all of them would be quadratic.
+	var names map[string]int
+	for {
+		var value Value
+		p.value(&value, depth)
+		var at int
 		own := p.fields[start:]
-		at := -1
-		if len(own) < len(known) && known[len(own)].Name == name {
-			// The same text and not only an equal one, which is compared at once wherever it is compared.
-			name = known[len(own)].Name
-		} else {
-			known = nil
-			at, names = place(own, names, name)
-		}
-		if at >= 0 {
+		if at, names = place(own, names, name); at >= 0 {
 			own[at].Value = value
 		} else {
 			p.fields = append(p.fields, Field{Name: name, Value: value})
 		}
+		if !p.comma('}') {
+			break
+		}
+		name = p.name()
 	}
 	if p.failed {
-		return Value{}
+		return nil
 	}
 	p.at++
-	v.Fields = p.take(len(p.fields) - start)
-	copy(v.Fields, p.fields[start:])
+	fields = p.take(len(p.fields) - start)
+	copy(fields, p.fields[start:])
 	clear(p.fields[start:])
 	p.fields = p.fields[:start]
-	p.last[depth%len(p.last)] = v.Fields
-	return v
+	p.last[depth%len(p.last)] = fields
+	return fields
 }
 
 // place finds a name among the members so far, -1 when it is a new one, which is noted in names if there are many.
@@ -340,15 +383,23 @@ func place(own []Field, names map[string]int, name string) (int, map[string]int)
 
 // take returns n fields that nothing else can append to.
 func (p *parser) take(n int) []Field {
+	p.takes++
 	if n > slabFields/4 {
 		return make([]Field, n)
 	}
-	if len(p.slab) < n {
-		p.slab = make([]Field, min(slabFields, max(n, len(p.text)/16)))
+	if len(p.slab)-p.taken < n {
+		p.slab, p.taken = make([]Field, min(slabFields, max(n, len(p.text)/16))), 0
 	}
-	taken := p.slab[:n:n]
-	p.slab = p.slab[n:]
-	return taken
+	p.taken += n
+	return p.slab[p.taken-n : p.taken : p.taken]
+}
+
+// giveBack takes back the last n of the fields that were taken by the take of that number, unless it was not the last one.
+func (p *parser) giveBack(fields []Field, n, take int) {
+	if len(fields) <= slabFields/4 && p.takes == take {
+		clear(fields[len(fields)-n:])
+		p.taken -= n
+	}
 }
 
 func indexOf(fields []Field, name string) int {

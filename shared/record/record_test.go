@@ -301,17 +301,20 @@ func readToken(dec *jsontext.Decoder, depth int) (v Value, ok bool) {
 
 // TestObjectsOfManyShapes reads and writes objects whose names agree with those of the one before up to some member.
 func TestObjectsOfManyShapes(t *testing.T) {
-	names := strings.Split("abcdefghijklmnopqrstuvwxyz", "")
+	var names []string
+	for i := range 90 {
+		names = append(names, fmt.Sprintf("m%d", i))
+	}
 	random := rand.New(rand.NewPCG(1, 2))
 	var shapes Canonical
 	for range 300 {
 		text := []byte("[")
-		for i := range 5 {
+		for i := range 12 {
 			if i > 0 {
 				text = append(text, ',')
 			}
 			text = append(text, '{')
-			for j := range random.IntN(40) {
+			for j := range random.IntN([]int{6, 40, 100}[random.IntN(3)]) {
 				if j > 0 {
 					text = append(text, ", "...)
 				}
