@@ -1,7 +1,7 @@
 package environment
 
 // headroom is how much garbage may lie in the heap before the first collection, less what is in use. A poll of 10,000
-// entries leaves about 30 MB.
+// entries leaves about 40 MB.
 const headroom = 64 << 20
 
 // GiveHeapRoom has the runtime collect no garbage before the heap has 64 MiB, and beyond that when it has doubled, as it
