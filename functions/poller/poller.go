@@ -43,6 +43,7 @@ var process = sync.OnceValues(func() (*service, error) {
 	if err := e.Require("RIFTLINE_CONNECTORS", "RIFTLINE_STATE"); err != nil {
 		return nil, err
 	}
+	e.GiveHeapRoom()
 	return newService(context.Background(), e), nil
 })
 

@@ -51,6 +51,7 @@ func pollRepeatedly(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	env.GiveHeapRoom() // as the poller does
 	var p polled
 	var began time.Time
 	var before time.Duration

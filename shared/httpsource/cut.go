@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/riftline/riftline/shared/record"
@@ -26,7 +28,9 @@ func (f *fetch) take(response *http.Response, trace string) (retry bool, err err
 		return false, nil
 	}
 	bad := &BodyError{Status: response.StatusCode, ContentType: clip(f.scrubText(response.Header.Get("Content-Type")), startBytes), URL: f.url, Trace: trace}
-	body, err := f.read(response)
+	buffer := bodies.Get().(*bytes.Buffer)
+	defer keep(buffer)
+	body, err := f.read(buffer, response)
 	bad.Bytes = int64(len(body))
 	f.answer.Bytes = bad.Bytes
 	var tooLarge *tooLargeError
@@ -66,15 +70,30 @@ func (f *fetch) none() {
 	}
 }
 
+// bodies are buffers for bodies, none larger than largestKept. Nothing of an answer lies in them once it is parsed.
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+const largestKept = 16 << 20
+
+// lastSize is the size of the last body, as the next one is mostly about as large.
+var lastSize atomic.Int64
+
+func keep(buffer *bytes.Buffer) {
+	if buffer.Cap() <= largestKept {
+		buffer.Reset()
+		bodies.Put(buffer)
+	}
+}
+
 type tooLargeError struct{}
 
 func (*tooLargeError) Error() string { return "larger than allowed" }
 
 var errEncoding = errors.New("an encoding other than gzip")
 
-// read returns the decompressed body. A gzip stream is known by its first bytes, which no JSON text begins with, so
-// that it makes no difference whether the server declared it.
-func (f *fetch) read(response *http.Response) ([]byte, error) {
+// read returns the decompressed body, which lies in the buffer. A gzip stream is known by its first bytes, which no JSON
+// text begins with, so that it makes no difference whether the server declared it.
+func (f *fetch) read(body *bytes.Buffer, response *http.Response) ([]byte, error) {
 	switch encoding := strings.ToLower(strings.TrimSpace(response.Header.Get("Content-Encoding"))); encoding {
 	case "", "identity", "gzip", "x-gzip":
 	default:
@@ -90,7 +109,9 @@ func (f *fetch) read(response *http.Response) ([]byte, error) {
 		}
 		from, sized = unzipped, 4*sized
 	}
-	var body bytes.Buffer
+	if sized <= 0 {
+		sized = lastSize.Load()
+	}
 	if sized > 0 {
 		body.Grow(int(min(sized, f.response.MaxBytes)) + bytes.MinRead)
 	}
@@ -98,6 +119,7 @@ func (f *fetch) read(response *http.Response) ([]byte, error) {
 	if n > f.response.MaxBytes {
 		return body.Bytes(), &tooLargeError{}
 	}
+	lastSize.Store(min(n, largestKept))
 	return body.Bytes(), err
 }
 

@@ -58,7 +58,7 @@ func TestLogIsPublishedFromTheCursorOn(t *testing.T) {
 		}
 	}
 	st := w.state()
-	if !st.Cursor.At.Equal(time.UnixMilli(7000)) || !slices.Equal(st.Cursor.Keys, []string{"g"}) || len(st.Base) != 0 {
+	if !st.Cursor.At.Equal(time.UnixMilli(7000)) || !slices.Equal(st.Cursor.Keys, []string{"g"}) || st.Base.Len() != 0 {
 		t.Errorf("%+v", st)
 	}
 }
@@ -369,7 +369,7 @@ func TestTombstones(t *testing.T) {
 	if got := strings.Join(w.held()["d"], " "); got != "A (none) A (none)" {
 		t.Errorf("d: %s", got)
 	}
-	if _, known := w.state().Base["d"]; known {
+	if _, known := w.state().Base.Of("d"); known {
 		t.Error("a key that left is not forgotten")
 	}
 }
@@ -423,7 +423,7 @@ func TestTombstonesKilledAnywhere(t *testing.T) {
 		if got := w.held(); strings.Join(got["d"], " ") != "A (none)" || strings.Join(got["a"], " ") != "A B" {
 			t.Errorf("%s: %v", where, got)
 		}
-		if st := w.state(); st.Intent != nil || len(st.Base) != 3 {
+		if st := w.state(); st.Intent != nil || st.Base.Len() != 3 {
 			t.Errorf("%s: %+v", where, st)
 		}
 	}

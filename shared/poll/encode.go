@@ -21,7 +21,8 @@ import (
 type part struct {
 	id      string
 	records []*kgo.Record
-	changes map[string]*sourceoffset.Fingerprint
+	// changes are in the form of an intent.
+	changes []sourceoffset.Change
 	cursor  sourceoffset.Cursor
 }
 
@@ -60,7 +61,7 @@ func (r *run) encode(ctx context.Context, b batch) ([]part, error) {
 				parts[n-1].cursor, first = cursor, i
 			}
 			most := min(len(b.changes)-i, r.d.PartRecords)
-			parts = append(parts, part{id: id, records: make([]*kgo.Record, 0, most), changes: make(map[string]*sourceoffset.Fingerprint, most)})
+			parts = append(parts, part{id: id, records: make([]*kgo.Record, 0, most), changes: make([]sourceoffset.Change, 0, most)})
 			size = 0
 		}
 		size += bytes
@@ -71,12 +72,15 @@ func (r *run) encode(ctx context.Context, b batch) ([]part, error) {
 		switch {
 		case r.store.Kind != sourceoffset.Snapshot:
 		case c.entry == nil:
-			p.changes[c.Key] = nil
+			p.changes = append(p.changes, sourceoffset.Change{Key: c.Key})
 		default:
-			p.changes[c.Key] = &b.changes[i].Fingerprint
+			p.changes = append(p.changes, sourceoffset.Change{Key: c.Key, Fingerprint: &b.changes[i].Fingerprint})
 		}
 	}
 	parts[len(parts)-1].cursor = b.cursor
+	for i := range parts {
+		parts[i].changes = sourceoffset.SortChanges(parts[i].changes)
+	}
 	return parts, nil
 }
 

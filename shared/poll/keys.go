@@ -85,6 +85,9 @@ func keyOf(item *record.Value, pointers []string) string {
 		if text == "" {
 			return ""
 		}
+		if len(pointers) == 1 {
+			return text
+		}
 		if i > 0 {
 			b.WriteByte('+')
 		}

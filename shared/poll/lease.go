@@ -249,7 +249,7 @@ func (f *leaseFound) add(rec *kgo.Record) {
 			return
 		}
 	default:
-		if change, ok := f.intent.Changes[name]; ok && named {
+		if change, ok := f.intent.Change(name); ok && named {
 			f.keys[name] = change
 			return
 		}
@@ -278,7 +278,11 @@ func (f *leaseFound) fold(st sourceoffset.State) sourceoffset.State {
 	case f.all():
 		return st.Committed()
 	case f.kind == sourceoffset.Snapshot && len(f.keys) > 0:
-		st.Base = st.Base.With(f.keys)
+		changes := make([]sourceoffset.Change, 0, len(f.keys))
+		for key, change := range f.keys {
+			changes = append(changes, sourceoffset.Change{Key: key, Fingerprint: change})
+		}
+		st.Base = st.Base.With(sourceoffset.SortChanges(changes))
 	case f.kind == sourceoffset.Timestamp:
 		places := make([]sourceoffset.Place, 0, len(f.places))
 		for p := range f.places {

@@ -103,7 +103,7 @@ func TestLeaseSaysThatItIsNotExactlyOnce(t *testing.T) {
 	if s.ExactlyOnce || s.Published != 2 || s.Transactions != 0 || s.LastOffsets[0] != 1 {
 		t.Errorf("%+v", s)
 	}
-	if st := w.state(); st.Last != "" || st.Commits != 0 || st.Intent != nil || len(st.Base) != 2 {
+	if st := w.state(); st.Last != "" || st.Commits != 0 || st.Intent != nil || st.Base.Len() != 2 {
 		t.Errorf("%+v", st)
 	}
 	clear(w.counts)
@@ -525,7 +525,7 @@ func TestOffsetsOfALease(t *testing.T) {
 		w.gone = "its log was truncated"
 		w.undisturbed(t, Stopped)
 		w.done(t, 0, OffsetsRequest{Verb: Settle, Committed: committed})
-		if st := w.state(); len(st.Base) != 3 || st.Stopped != "" || st.Intent != nil {
+		if st := w.state(); st.Base.Len() != 3 || st.Stopped != "" || st.Intent != nil {
 			t.Errorf("%+v", st)
 		}
 		w.serve("a=B b=B c=B")

@@ -241,7 +241,7 @@ func (o *operation) do(ctx context.Context) (err error) {
 	if o.found.Refused != nil {
 		o.report.Refused = o.found.Refused.Error()
 	}
-	if o.gen != 0 && o.st.Base != nil {
+	if o.gen != 0 && !o.st.Base.IsZero() {
 		o.report.Before = o.describe(o.st)
 	}
 	// A run that stops over an intent ends with that, so nobody is left to wait for.
@@ -525,7 +525,7 @@ func (o *operation) flags() (flags []string) {
 
 func (o *operation) describe(st sourceoffset.State) *OffsetsState {
 	s := &OffsetsState{
-		Kind: string(st.Kind), Keys: len(st.Base), Left: len(st.Base) - st.Base.Present(), Commits: st.Commits, Last: st.Last, Stopped: st.Stopped,
+		Kind: string(st.Kind), Keys: st.Base.Len(), Left: st.Base.Len() - st.Base.Present(), Commits: st.Commits, Last: st.Last, Stopped: st.Stopped,
 	}
 	if c := st.Cursor; st.Kind != sourceoffset.Snapshot {
 		s.Cursor = &CursorReport{At: c.At, Keys: len(c.Keys), Ahead: len(c.Ahead), Offset: c.Offset}
@@ -540,8 +540,8 @@ func (o *operation) describe(st sourceoffset.State) *OffsetsState {
 		s.Claim = &ClaimReport{ID: c.ID, At: c.At, Until: c.Until}
 	}
 	if o.q.Keys {
-		s.Known = make(map[string]string, len(st.Base))
-		for key, known := range st.Base {
+		s.Known = make(map[string]string, st.Base.Len())
+		for key, known := range st.Base.All() {
 			s.Known[key] = known.Fingerprint.String()
 		}
 	}
@@ -625,9 +625,9 @@ func (o *operation) set() (sourceoffset.State, error) {
 	case !keys:
 		return st, failed(Refused, "nothing to set was given")
 	}
-	base := maps.Clone(st.Base)
+	base := maps.Collect(st.Base.All())
 	if o.q.Known != nil {
-		base = sourceoffset.Base{}
+		base = map[string]sourceoffset.Known{}
 		for key, text := range o.q.Known {
 			f, err := sourceoffset.ParseFingerprint(text)
 			if err != nil {
@@ -642,6 +642,6 @@ func (o *operation) set() (sourceoffset.State, error) {
 		}
 		delete(base, key)
 	}
-	st.Base, st.Claim = base, nil
+	st.Base, st.Claim = sourceoffset.NewBase(base), nil
 	return st, nil
 }

@@ -281,7 +281,7 @@ func TestStops(t *testing.T) {
 			w.forgotten = true
 		}, "cannot be found out", true},
 		{"another kind of dedupe", func(w *world) {
-			w.replace(func(s *sourceoffset.State) { s.Kind, s.Base = sourceoffset.None, sourceoffset.Base{} })
+			w.replace(func(s *sourceoffset.State) { s.Kind, s.Base = sourceoffset.None, sourceoffset.NewBase(nil) })
 		}, "riftline.dedupe", false},
 		{"another topic", func(w *world) { w.replace(func(s *sourceoffset.State) { s.Topic = "other" }) }, "topic other", false},
 		{"another connector", func(w *world) { w.replace(func(s *sourceoffset.State) { s.Partition.Connector = "other" }) }, "other", false},

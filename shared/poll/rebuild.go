@@ -218,7 +218,7 @@ func (b *rebuilding) follow(entry record.Value, key string, recorded time.Time) 
 }
 
 func (b *rebuilding) base() sourceoffset.Base {
-	base := make(sourceoffset.Base, len(b.held))
+	base := make(map[string]sourceoffset.Known, len(b.held))
 	now := b.o.start.Truncate(time.Second)
 	for key, last := range b.held {
 		if last.gone {
@@ -230,7 +230,7 @@ func (b *rebuilding) base() sourceoffset.Base {
 		}
 		base[key] = known
 	}
-	return base
+	return sourceoffset.NewBase(base)
 }
 
 // unreadableError is about one record, not about the registry.

@@ -40,10 +40,11 @@ func BenchmarkCanonicalLadder(b *testing.B) {
 	}
 	entries, _ := v.At("/entries")
 	var dst []byte
+	var shapes Canonical
 	b.ReportAllocs()
 	for b.Loop() {
 		for i := range entries.Items {
-			dst = AppendCanonical(dst[:0], &entries.Items[i])
+			dst = shapes.Append(dst[:0], &entries.Items[i])
 		}
 	}
 	b.ReportMetric(10_000*float64(b.N)/b.Elapsed().Seconds(), "entries/s")

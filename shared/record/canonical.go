@@ -119,12 +119,10 @@ func appendSortedMany(dst []byte, fields []Field) []byte {
 }
 
 func appendQuoted(dst []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x80 {
-			// The error says that s was not UTF-8, which Parse lets through nowhere; what is not gets U+FFFD.
-			dst, _ = jsontext.AppendQuote(dst, s)
-			return dst
-		}
+	if PlainLen(s) < len(s) {
+		// The error says that s was not UTF-8, which Parse lets through nowhere; what is not gets U+FFFD.
+		dst, _ = jsontext.AppendQuote(dst, s)
+		return dst
 	}
 	dst = append(dst, '"')
 	dst = append(dst, s...)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -23,14 +25,20 @@ var ErrSyntax = errors.New("not valid JSON")
 // The value shares memory with a copy of data, so holding on to any part of it holds the whole text. The error, which
 // wraps [ErrSyntax], gives the offset and never repeats the text.
 func Parse(data []byte) (Value, error) {
+	p := parser{text: string(data)}
+	var v Value
+	p.value(&v, 0)
+	if p.skipSpace(); !p.failed && p.at == len(data) {
+		return v, nil
+	}
+	// What is wrong is said by another parser, which takes the same texts but for their depth.
 	if err := validate(data); err != nil {
 		return Value{}, err
 	}
-	p := parser{text: string(data)}
-	return p.value(0)
+	return Value{}, fmt.Errorf("%w: nested more than %d levels deep, at byte %d", ErrSyntax, MaxDepth, p.at)
 }
 
-// validate leaves the grammar to jsontext, so that the parser below only has to cut a text that is valid.
+// validate finds what is wrong with a text and where.
 func validate(data []byte) error {
 	dec := jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(false))
 	if _, err := dec.ReadValue(); err != nil {
@@ -57,54 +65,77 @@ func syntax(err error, length int) error {
 	}
 }
 
+// keptStack is how many items an array may have before it takes the stack of items with it.
+const keptStack = 256
+
 // slabFields is how many fields are allocated at once. Objects of a ladder have about ten.
 const slabFields = 256
 
-// parser cuts a valid JSON text into values.
+// parser cuts a JSON text into values. It checks the grammar as it goes; from the first byte that is wrong on, failed is
+// set and what it returns means nothing.
 type parser struct {
-	text string
-	at   int
+	text   string
+	at     int
+	failed bool
 	// items and fields are stacks on which the members of the containers being read are collected, so that each
 	// container's slice is allocated once, with its exact length.
 	items  []Value
 	fields []Field
-	slab   []Field
+	// slab is where the fields of small objects lie, the first taken ones of it. takes counts how often some were taken.
+	slab  []Field
+	taken int
+	takes int
+	// last are the members of the object that was read before at a depth, its lowest three bits. Most objects have the
+	// same names in the same order.
+	last [8][]Field
 }
 
-// peek skips white space and returns the next byte.
-func (p *parser) peek() byte {
-	for {
-		switch c := p.text[p.at]; c {
+func (p *parser) skipSpace() {
+	for p.at < len(p.text) {
+		switch p.text[p.at] {
 		case ' ', '\t', '\n', '\r':
 			p.at++
 		default:
-			return c
+			return
 		}
 	}
 }
 
-func (p *parser) value(depth int) (Value, error) {
-	switch c := p.peek(); c {
+// next skips white space and returns the byte behind it, 0 at the end, which begins and ends nothing.
+func (p *parser) next() byte {
+	if p.at < len(p.text) && p.text[p.at] > ' ' {
+		return p.text[p.at]
+	}
+	if p.skipSpace(); p.at < len(p.text) {
+		return p.text[p.at]
+	}
+	return 0
+}
+
+// value reads a value into v, which is the zero Value.
+func (p *parser) value(v *Value, depth int) {
+	switch c := p.next(); c {
 	case '"':
-		return Value{Kind: String, Text: p.string()}, nil
+		v.Kind, v.Text = String, p.string()
 	case '{', '[':
 		if depth >= MaxDepth {
-			return Value{}, fmt.Errorf("%w: nested more than %d levels deep, at byte %d", ErrSyntax, MaxDepth, p.at)
+			p.failed = true
+			return
 		}
 		p.at++
 		if c == '{' {
-			return p.object(depth + 1)
+			v.Kind, v.Fields = Object, p.object(depth+1)
+		} else {
+			v.Kind, v.Items = Array, p.array(depth+1)
 		}
-		return p.array(depth + 1)
 	case 't':
-		return Value{Kind: Bool, Text: p.cut(len("true"))}, nil
+		v.Kind, v.Text = Bool, p.word("true")
 	case 'f':
-		return Value{Kind: Bool, Text: p.cut(len("false"))}, nil
+		v.Kind, v.Text = Bool, p.word("false")
 	case 'n':
-		p.at += len("null")
-		return Value{Kind: Null}, nil
+		p.word("null")
 	default:
-		return Value{Kind: Number, Text: p.number()}, nil
+		v.Kind, v.Text = Number, p.number()
 	}
 }
 
@@ -113,116 +144,262 @@ func (p *parser) cut(n int) string {
 	return p.text[p.at-n : p.at]
 }
 
+func (p *parser) word(word string) string {
+	if !strings.HasPrefix(p.text[p.at:], word) {
+		p.failed = true
+		return ""
+	}
+	return p.cut(len(word))
+}
+
+// number reads -? ( 0 | [1-9] digits ) ( . digits )? ( [eE] [+-]? digits )?, where digits are at least one.
 func (p *parser) number() string {
-	n := 1
-	for ; p.at+n < len(p.text); n++ {
-		if c := p.text[p.at+n]; (c < '0' || c > '9') && c != '.' && c != 'e' && c != 'E' && c != '+' && c != '-' {
-			break
+	rest, n := p.text[p.at:], 0
+	if rest != "" && rest[0] == '-' {
+		n++
+	}
+	whole := n
+	n = skipDigits(rest, n)
+	if n == whole || rest[whole] == '0' && n > whole+1 {
+		p.failed = true
+		return ""
+	}
+	if n < len(rest) && rest[n] == '.' {
+		fraction := n + 1
+		if n = skipDigits(rest, fraction); n == fraction {
+			p.failed = true
+		}
+	}
+	if n < len(rest) && rest[n]|0x20 == 'e' {
+		exponent := n + 1
+		if exponent < len(rest) && (rest[exponent] == '+' || rest[exponent] == '-') {
+			exponent++
+		}
+		if n = skipDigits(rest, exponent); n == exponent {
+			p.failed = true
 		}
 	}
 	return p.cut(n)
 }
 
+func skipDigits(s string, n int) int {
+	for n < len(s) && '0' <= s[n] && s[n] <= '9' {
+		n++
+	}
+	return n
+}
+
+// string reads a text that begins at the quote where the parser is.
 func (p *parser) string() string {
 	rest := p.text[p.at+1:]
-	n := strings.IndexByte(rest, '"')
-	if strings.IndexByte(rest[:n], '\\') < 0 {
+	n := PlainLen(rest)
+	if n < len(rest) && rest[n] == '"' {
 		p.at += n + len(`""`)
 		return rest[:n]
 	}
-	for n = 0; rest[n] != '"'; n++ {
-		if rest[n] == '\\' {
+	escaped := false
+	for ; ; n++ {
+		switch {
+		case n >= len(rest) || rest[n] < ' ':
+			p.failed = true
+			return ""
+		case rest[n] == '\\':
+			escaped = true
 			n++
+			continue
+		case rest[n] != '"':
+			continue
 		}
+		break
 	}
-	// The text is valid, so there is no error.
-	text, _ := jsontext.AppendUnquote(nil, p.cut(n+len(`""`)))
+	quoted := p.cut(n + len(`""`))
+	if !escaped {
+		p.failed = p.failed || !utf8.ValidString(rest[:n])
+		return rest[:n]
+	}
+	// The error says that there is a wrong escape or no UTF-8.
+	text, err := jsontext.AppendUnquote(nil, quoted)
+	p.failed = p.failed || err != nil
 	return string(text)
 }
 
-func (p *parser) array(depth int) (Value, error) {
-	start := len(p.items)
-	for p.peek() != ']' {
-		item, err := p.value(depth)
-		if err != nil {
-			return Value{}, err
-		}
-		p.items = append(p.items, item)
-		if p.peek() == ',' {
-			p.at++
-		}
+// comma skips what separates two members of a container and reports whether the container goes on.
+func (p *parser) comma(end byte) bool {
+	switch c := p.next(); {
+	case c == ',' && !p.failed:
+		p.at++
+		return true
+	case c != end:
+		p.failed = true
 	}
-	p.at++
-	v := Value{Kind: Array}
-	if n := len(p.items) - start; n > 0 {
-		v.Items = make([]Value, n)
-		copy(v.Items, p.items[start:])
-		clear(p.items[start:])
-		p.items = p.items[:start]
-	}
-	return v, nil
+	return false
 }
 
-func (p *parser) object(depth int) (Value, error) {
+func (p *parser) array(depth int) []Value {
+	if p.next() == ']' {
+		p.at++
+		return nil
+	}
+	start, begin := len(p.items), p.at
+	for more := true; more; more = p.comma(']') {
+		var item Value
+		p.value(&item, depth)
+		if n := len(p.items); n == cap(p.items) {
+			p.items = slices.Grow(p.items, p.room(n-start, begin))
+		}
+		p.items = append(p.items, item)
+	}
+	if p.failed {
+		return nil
+	}
+	p.at++
+	n := len(p.items)
+	if start == 0 && n > keptStack {
+		// The stack itself, as nothing else is on it.
+		items := p.items[:n:n]
+		p.items = nil
+		return items
+	}
+	items := make([]Value, n-start)
+	copy(items, p.items[start:])
+	clear(p.items[start:])
+	p.items = p.items[:start]
+	return items
+}
+
+// room is for how many items more the stack is made larger, when an array that began at begin has n items besides the one
+// just read: for the rest of the text, if it is all such items, and at most three times as many as there are.
+func (p *parser) room(n, begin int) int {
+	rest := (len(p.text)-p.at)/((p.at-begin)/(n+1)+1) + 1
+	return max(min(rest, max(3*n, keptStack)), 16)
+}
+
+func (p *parser) object(depth int) []Field {
+	if p.next() == '}' {
+		p.at++
+		return nil
+	}
+	last := &p.last[depth%len(p.last)]
+	// The names of the object before, none of which repeats, are expected, and its members are read into their place.
+	expected := *last
+	fields := p.take(len(expected))
+	take := p.takes
+	for i := range expected {
+		name := p.name()
+		if p.failed {
+			return nil
+		}
+		if name != expected[i].Name {
+			return p.unlike(fields, i, take, name, depth)
+		}
+		// The same text and not only an equal one, which is compared at once wherever it is compared.
+		fields[i].Name = expected[i].Name
+		p.value(&fields[i].Value, depth)
+		if p.comma('}') {
+			continue
+		}
+		if p.failed {
+			return nil
+		}
+		p.at++
+		p.giveBack(fields, len(fields)-i-1, take)
+		*last = fields[: i+1 : i+1]
+		return *last
+	}
+	name := p.name()
+	if p.failed {
+		return nil
+	}
+	return p.unlike(fields, len(fields), take, name, depth)
+}
+
+// name reads the name of a member and the colon behind it.
+func (p *parser) name() string {
+	if p.next() != '"' {
+		p.failed = true
+		return ""
+	}
+	name := p.string()
+	if p.next() != ':' {
+		p.failed = true
+		return ""
+	}
+	p.at++
+	return name
+}
+
+// unlike reads on in an object which has other names than the one before behind its first n fields. The name of the next
+// one was read.
+func (p *parser) unlike(fields []Field, n, take int, name string, depth int) []Field {
 	start := len(p.fields)
+	p.fields = append(p.fields, fields[:n]...)
+	p.giveBack(fields, len(fields), take)
 	// names is only used for objects with many members, where looking through all of them would be quadratic.
 	var names map[string]int
-	for p.peek() != '}' {
-		name := p.string()
-		p.peek() // the colon
-		p.at++
-		value, err := p.value(depth)
-		if err != nil {
-			return Value{}, err
-		}
+	for {
+		var value Value
+		p.value(&value, depth)
+		var at int
 		own := p.fields[start:]
-		at := -1
-		if len(own) < 16 {
-			at = indexOf(own, name)
-		} else {
-			if names == nil {
-				names = make(map[string]int, 2*len(own))
-				for i := range own {
-					names[own[i].Name] = i
-				}
-			}
-			if i, found := names[name]; found {
-				at = i
-			} else {
-				names[name] = len(own)
-			}
-		}
-		if at >= 0 {
+		if at, names = place(own, names, name); at >= 0 {
 			own[at].Value = value
 		} else {
 			p.fields = append(p.fields, Field{Name: name, Value: value})
 		}
-		if p.peek() == ',' {
-			p.at++
+		if !p.comma('}') {
+			break
 		}
+		name = p.name()
+	}
+	if p.failed {
+		return nil
 	}
 	p.at++
-	v := Value{Kind: Object}
-	if n := len(p.fields) - start; n > 0 {
-		v.Fields = p.take(n)
-		copy(v.Fields, p.fields[start:])
-		clear(p.fields[start:])
-		p.fields = p.fields[:start]
+	fields = p.take(len(p.fields) - start)
+	copy(fields, p.fields[start:])
+	clear(p.fields[start:])
+	p.fields = p.fields[:start]
+	p.last[depth%len(p.last)] = fields
+	return fields
+}
+
+// place finds a name among the members so far, -1 when it is a new one, which is noted in names if there are many.
+func place(own []Field, names map[string]int, name string) (int, map[string]int) {
+	if len(own) < 16 {
+		return indexOf(own, name), nil
 	}
-	return v, nil
+	if names == nil {
+		names = make(map[string]int, 2*len(own))
+		for i := range own {
+			names[own[i].Name] = i
+		}
+	}
+	if i, found := names[name]; found {
+		return i, names
+	}
+	names[name] = len(own)
+	return -1, names
 }
 
 // take returns n fields that nothing else can append to.
 func (p *parser) take(n int) []Field {
+	p.takes++
 	if n > slabFields/4 {
 		return make([]Field, n)
 	}
-	if len(p.slab) < n {
-		p.slab = make([]Field, min(slabFields, max(n, len(p.text)/16)))
+	if len(p.slab)-p.taken < n {
+		p.slab, p.taken = make([]Field, min(slabFields, max(n, len(p.text)/16))), 0
 	}
-	taken := p.slab[:n:n]
-	p.slab = p.slab[n:]
-	return taken
+	p.taken += n
+	return p.slab[p.taken-n : p.taken : p.taken]
+}
+
+// giveBack takes back the last n of the fields that were taken by the take of that number, unless it was not the last one.
+func (p *parser) giveBack(fields []Field, n, take int) {
+	if len(fields) <= slabFields/4 && p.takes == take {
+		clear(fields[len(fields)-n:])
+		p.taken -= n
+	}
 }
 
 func indexOf(fields []Field, name string) int {

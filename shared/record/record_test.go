@@ -4,10 +4,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/big"
+	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 func parse(t *testing.T, text string) Value {
@@ -193,22 +198,35 @@ func TestCanonicalOfManyMembers(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
-		`{"a":[1,2.50,-0,1e400],"b":{"c":null,"d":"\u00e9\ud83d\ude00"},"a":false}`, `[[[[]]]]`, `1e-99999999999999999999`, `"\ud800"`, `{"":{"":1}}`, "\xef\xbb\xbf{}",
+		`{"a":[1,2.50,-0,1e400],"b":{"c":null,"d":"\u00e9\ud83d\ude00"},"a":false}`, `[{"a":1,"b":{"c":2}},{"a":3,"b":{"c":4,"a":5},"a":6}]`, `{"a":"\"\\","\u0061":01}`, "[\"a\x1f\", \"\xff\"]", `[-,1.,1e+]`, `[true,falsy]`, `{"a" 1,}`, `[[[[]]]]`, `1e-99999999999999999999`, `"\ud800"`, `{"":{"":1}}`, "\xef\xbb\xbf{}",
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		v, err := Parse(data)
+		want, valid := readByTokens(data)
+		if valid != (err == nil) {
+			t.Fatalf("%q: %v, and by its tokens it is valid: %t", data, err, valid)
+		}
 		if err != nil {
 			if !errors.Is(err, ErrSyntax) {
 				t.Fatalf("an error of another kind: %v", err)
 			}
 			return
 		}
+		if !reflect.DeepEqual(v, want) {
+			t.Fatalf("%q is read as %+v, by its tokens as %+v", data, v, want)
+		}
 		if want, got := decode(t, data), decode(t, AppendJSON(nil, &v)); !reflect.DeepEqual(want, got) {
 			t.Fatalf("%q is read as %v and not as %v", data, got, want)
 		}
 		canonical := AppendCanonical(nil, &v)
+		var shapes Canonical
+		for range 2 {
+			if got := shapes.Append(nil, &v); string(got) != string(canonical) {
+				t.Fatalf("with shapes remembered, %q is written as %q", canonical, got)
+			}
+		}
 		again, err := Parse(canonical)
 		if err != nil {
 			t.Fatalf("canonical form %q does not parse: %v", canonical, err)
@@ -229,6 +247,119 @@ func FuzzParse(f *testing.F) {
 		}
 		_ = v.AsText()
 	})
+}
+
+// readByTokens reads a value from the tokens that jsontext finds, which also says what is valid.
+func readByTokens(data []byte) (Value, bool) {
+	if validate(data) != nil {
+		return Value{}, false
+	}
+	dec := jsontext.NewDecoder(bytes.NewReader(data), jsontext.AllowDuplicateNames(true))
+	return readToken(dec, 0)
+}
+
+func readToken(dec *jsontext.Decoder, depth int) (v Value, ok bool) {
+	t, err := dec.ReadToken()
+	if err != nil || depth >= MaxDepth && (t.Kind() == '{' || t.Kind() == '[') {
+		return v, false
+	}
+	switch t.Kind() {
+	case 'n':
+	case 't', 'f':
+		v = Value{Kind: Bool, Text: t.String()}
+	case '0':
+		v = Value{Kind: Number, Text: t.String()}
+	case '"':
+		v = Value{Kind: String, Text: t.String()}
+	case '[':
+		for v.Kind = Array; dec.PeekKind() != ']'; {
+			item, ok := readToken(dec, depth+1)
+			if !ok {
+				return v, false
+			}
+			v.Items = append(v.Items, item)
+		}
+		_, err = dec.ReadToken()
+	case '{':
+		for v.Kind = Object; dec.PeekKind() != '}'; {
+			name, _ := dec.ReadToken()
+			text := name.String()
+			member, ok := readToken(dec, depth+1)
+			if !ok {
+				return v, false
+			}
+			if at := indexOf(v.Fields, text); at >= 0 {
+				v.Fields[at].Value = member
+			} else {
+				v.Fields = append(v.Fields, Field{text, member})
+			}
+		}
+		_, err = dec.ReadToken()
+	}
+	return v, err == nil
+}
+
+// TestObjectsOfManyShapes reads and writes objects whose names agree with those of the one before up to some member.
+func TestObjectsOfManyShapes(t *testing.T) {
+	var names []string
+	for i := range 90 {
+		names = append(names, fmt.Sprintf("m%d", i))
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	var shapes Canonical
+	for range 300 {
+		text := []byte("[")
+		for i := range 12 {
+			if i > 0 {
+				text = append(text, ',')
+			}
+			text = append(text, '{')
+			for j := range random.IntN([]int{6, 40, 100}[random.IntN(3)]) {
+				if j > 0 {
+					text = append(text, ", "...)
+				}
+				name := names[j%len(names)]
+				if random.IntN(20) == 0 {
+					name = names[random.IntN(len(names))]
+				}
+				text = fmt.Appendf(text, `"%s":%d`, name, j)
+				if random.IntN(30) == 0 {
+					text = append(text, `,"n":{"a":1,"a":2}`...)
+				}
+			}
+			text = append(text, '}')
+		}
+		text = append(text, ']')
+		v, err := Parse(text)
+		want, ok := readByTokens(text)
+		if err != nil || !ok || !reflect.DeepEqual(v, want) {
+			t.Fatalf("%s is read as %+v (%v), by its tokens as %+v", text, v, err, want)
+		}
+		for i := range v.Items {
+			if got, want := shapes.Append(nil, &v.Items[i]), AppendCanonical(nil, &v.Items[i]); !bytes.Equal(got, want) {
+				t.Fatalf("%s is written as %s, and not as %s", text, got, want)
+			}
+		}
+	}
+}
+
+func TestPlainLen(t *testing.T) {
+	for c := range 256 {
+		for at := range 20 {
+			text := []byte(strings.Repeat("~", 20))
+			text[at] = byte(c)
+			if at < 10 {
+				text[at+5], text[at+9] = 0x1f, '"'
+			}
+			want := slices.IndexFunc(text, func(c byte) bool { return c < ' ' || c >= 0x80 || c == '"' || c == '\\' })
+			if want < 0 {
+				want = len(text)
+			}
+			if got := PlainLen(string(text)); got != want {
+				t.Fatalf("%q: %d, want %d", text, got, want)
+			}
+		}
+	}
 }
 
 // decode reads JSON with another parser, numbers by their literal.

@@ -11,8 +11,9 @@ import (
 
 // Fingerprinter makes fingerprints. It is not safe for concurrent use.
 type Fingerprinter struct {
-	ignore  [][]string
-	scratch []byte
+	ignore    [][]string
+	canonical record.Canonical
+	scratch   []byte
 }
 
 // NewFingerprinter leaves out what the given JSON pointers (RFC 6901) name inside each entry.
@@ -32,7 +33,7 @@ func (f *Fingerprinter) Of(entry *record.Value) Fingerprint {
 	for _, tokens := range f.ignore {
 		v = without(v, tokens)
 	}
-	f.scratch = record.AppendCanonical(f.scratch[:0], &v)
+	f.scratch = f.canonical.Append(f.scratch[:0], &v)
 	sum := sha256.Sum256(f.scratch)
 	return Fingerprint(sum[:16])
 }
@@ -94,10 +95,11 @@ type Difference struct {
 	// is taken to have left by it.
 	Doubtful bool
 
-	base     Base
-	left     []string
-	returned []string
-	expired  []string
+	base Base
+	// left, returned and expired are places in base.
+	left     []int
+	returned []int
+	expired  []int
 	absent   []string
 	now      time.Time
 }
@@ -106,18 +108,18 @@ type Difference struct {
 // that left is known for keep after that was noted, and is new again from then on.
 func Compare(base Base, entries []Entry, now time.Time, keep time.Duration) Difference {
 	d := Difference{base: base, now: now.UTC().Truncate(time.Second)}
-	last := make(map[string]int, len(entries))
+	places := d.departures(entries, keep)
 	for i, e := range entries {
-		last[e.Key] = i
-	}
-	d.Repeated = len(entries) - len(last)
-	for i, e := range entries {
-		if last[e.Key] != i {
+		at := places[i]
+		if at == repeated {
+			d.Repeated++
 			continue
 		}
-		known, ok := base[e.Key]
-		if ok && !known.MissingSince.IsZero() && now.Sub(known.MissingSince) > keep {
-			ok = false
+		var known Known
+		ok := at >= 0
+		if ok {
+			known = base.list[at].Known
+			ok = known.MissingSince.IsZero() || now.Sub(known.MissingSince) <= keep
 		}
 		if d.Changes == nil && (!ok || known.Fingerprint != e.Fingerprint) {
 			d.Changes = make([]Changed, 0, len(entries)-i)
@@ -126,42 +128,69 @@ func Compare(base Base, entries []Entry, now time.Time, keep time.Duration) Diff
 		case !ok:
 			d.Changes = append(d.Changes, Changed{Entry: e, Index: i})
 		case known.Fingerprint != e.Fingerprint:
-			before := known.Fingerprint
-			d.Changes = append(d.Changes, Changed{Entry: e, Index: i, Before: &before})
+			d.Changes = append(d.Changes, Changed{Entry: e, Index: i, Before: &base.list[at].Fingerprint})
 		default:
 			d.Unchanged++
 			if !known.MissingSince.IsZero() {
-				d.returned = append(d.returned, e.Key)
+				d.returned = append(d.returned, at)
 			}
 		}
 	}
-	d.departures(last, keep)
 	return d
 }
 
-func (d *Difference) departures(answer map[string]int, keep time.Duration) {
-	present := 0
-	for key, known := range d.base {
-		_, there := answer[key]
-		if !there {
-			d.absent = append(d.absent, key)
-		}
-		if known.MissingSince.IsZero() {
-			present++
-			if !there {
-				d.left = append(d.left, key)
-			}
+// What stands for a place in base: an entry whose key is not in it, and one whose key comes again.
+const (
+	unknown  = -1
+	repeated = -2
+)
+
+// departures goes through base and the answer by their keys, both sorted. It notes who left, and returns the place in
+// base of each entry's key.
+func (d *Difference) departures(entries []Entry, keep time.Duration) []int {
+	places := make([]int, len(entries))
+	order := inOrder(len(entries), func(i int) string { return entries[i].Key })
+	at, present := 0, 0
+	for n, p := range order {
+		key := entries[p.at].Key
+		if n+1 < len(order) && entries[order[n+1].at].Key == key {
+			places[p.at] = repeated
 			continue
 		}
-		if !there && d.now.Sub(known.MissingSince) > keep {
-			d.expired = append(d.expired, key)
+		for at < len(d.base.list) && d.base.list[at].key < key {
+			present += d.absence(at, keep)
+			at++
+		}
+		places[p.at] = unknown
+		if at < len(d.base.list) && d.base.list[at].key == key {
+			if places[p.at] = at; d.base.list[at].MissingSince.IsZero() {
+				present++
+			}
+			at++
 		}
 	}
-	if d.Doubtful = len(answer) == 0 || 2*len(d.left) > present; d.Doubtful {
+	for ; at < len(d.base.list); at++ {
+		present += d.absence(at, keep)
+	}
+	if d.Doubtful = len(entries) == 0 || 2*len(d.left) > present; d.Doubtful {
 		d.left, d.absent = nil, nil
 	}
-	slices.Sort(d.absent)
 	d.Left = len(d.left)
+	return places
+}
+
+// absence notes a key that the answer lacks and returns 1 if it was there at last.
+func (d *Difference) absence(at int, keep time.Duration) int {
+	known := &d.base.list[at]
+	d.absent = append(d.absent, known.key)
+	switch {
+	case known.MissingSince.IsZero():
+		d.left = append(d.left, at)
+		return 1
+	case d.now.Sub(known.MissingSince) > keep:
+		d.expired = append(d.expired, at)
+	}
+	return 0
 }
 
 // Absent are the sorted keys that the topic holds and the answer lacks, those that left earlier too. There are none by a
@@ -175,15 +204,18 @@ func (d Difference) Noted() Base {
 	if len(d.left)+len(d.returned)+len(d.expired) == 0 {
 		return d.base
 	}
-	next := d.base.With(nil)
-	for _, key := range d.left {
-		next[key] = Known{Fingerprint: next[key].Fingerprint, MissingSince: d.now}
+	next := slices.Clone(d.base.list)
+	for _, at := range d.left {
+		next[at].MissingSince = d.now
 	}
-	for _, key := range d.returned {
-		next[key] = Known{Fingerprint: next[key].Fingerprint}
+	for _, at := range d.returned {
+		next[at].MissingSince = time.Time{}
 	}
-	for _, key := range d.expired {
-		delete(next, key)
+	kept := next[:0]
+	for i := range next {
+		if _, expired := slices.BinarySearch(d.expired, i); !expired {
+			kept = append(kept, next[i])
+		}
 	}
-	return next
+	return Base{kept}
 }

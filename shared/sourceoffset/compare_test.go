@@ -16,7 +16,7 @@ func TestCompare(t *testing.T) {
 	here := func(n byte) Known { return Known{Fingerprint: fp(n)} }
 	gone := func(n byte, at time.Time) Known { return Known{Fingerprint: fp(n), MissingSince: at} }
 	hourAgo, longAgo := noon.Add(-time.Hour), noon.Add(-month-time.Second)
-	four := Base{"a": here(1), "b": here(2), "c": here(3), "d": here(4)}
+	four := NewBase(map[string]Known{"a": here(1), "b": here(2), "c": here(3), "d": here(4)})
 	e := func(key string, n byte) Entry { return Entry{Key: key, Fingerprint: fp(n)} }
 
 	for _, c := range []struct {
@@ -28,21 +28,21 @@ func TestCompare(t *testing.T) {
 		doubtful  bool
 		noted     Base
 	}{
-		{"first answer", Base{}, []Entry{e("b", 2), e("a", 1)}, "b@0+ a@1+", [3]int{}, false, Base{}},
+		{"first answer", NewBase(nil), []Entry{e("b", 2), e("a", 1)}, "b@0+ a@1+", [3]int{}, false, NewBase(nil)},
 		{"the same again, in another order", four, []Entry{e("d", 4), e("a", 1), e("c", 3), e("b", 2)}, "", [3]int{4, 0, 0}, false, four},
 		{"one changed, one new", four, []Entry{e("a", 1), e("b", 9), e("c", 3), e("d", 4), e("e", 5)}, "b@1 e@4+", [3]int{3, 0, 0}, false, four},
-		{"same key twice, the last wins", Base{"a": here(1)}, []Entry{e("a", 7), e("a", 1)}, "", [3]int{1, 1, 0}, false, Base{"a": here(1)}},
-		{"same key twice, both new", Base{"a": here(1)}, []Entry{e("a", 7), e("b", 2), e("a", 8)}, "b@1+ a@2", [3]int{0, 1, 0}, false, Base{"a": here(1)}},
-		{"one left", four, []Entry{e("a", 1), e("b", 2), e("c", 3)}, "", [3]int{3, 0, 1}, false, Base{"a": here(1), "b": here(2), "c": here(3), "d": gone(4, noon)}},
-		{"just half left", four, []Entry{e("a", 1), e("b", 2)}, "", [3]int{2, 0, 2}, false, Base{"a": here(1), "b": here(2), "c": gone(3, noon), "d": gone(4, noon)}},
+		{"same key twice, the last wins", NewBase(map[string]Known{"a": here(1)}), []Entry{e("a", 7), e("a", 1)}, "", [3]int{1, 1, 0}, false, NewBase(map[string]Known{"a": here(1)})},
+		{"same key twice, both new", NewBase(map[string]Known{"a": here(1)}), []Entry{e("a", 7), e("b", 2), e("a", 8)}, "b@1+ a@2", [3]int{0, 1, 0}, false, NewBase(map[string]Known{"a": here(1)})},
+		{"one left", four, []Entry{e("a", 1), e("b", 2), e("c", 3)}, "", [3]int{3, 0, 1}, false, NewBase(map[string]Known{"a": here(1), "b": here(2), "c": here(3), "d": gone(4, noon)})},
+		{"just half left", four, []Entry{e("a", 1), e("b", 2)}, "", [3]int{2, 0, 2}, false, NewBase(map[string]Known{"a": here(1), "b": here(2), "c": gone(3, noon), "d": gone(4, noon)})},
 		{"more than half is missing", four, []Entry{e("a", 9)}, "a@0", [3]int{}, true, four},
 		{"empty answer", four, nil, "", [3]int{}, true, four},
 		{"all keys are foreign", four, []Entry{e("w", 1), e("x", 1)}, "w@0+ x@1+", [3]int{}, true, four},
-		{"came back unchanged", Base{"a": here(1), "b": gone(2, hourAgo)}, []Entry{e("a", 1), e("b", 2)}, "", [3]int{2, 0, 0}, false, Base{"a": here(1), "b": here(2)}},
-		{"came back changed", Base{"a": here(1), "b": gone(2, hourAgo)}, []Entry{e("a", 1), e("b", 5)}, "b@1", [3]int{1, 0, 0}, false, Base{"a": here(1), "b": gone(2, hourAgo)}},
-		{"came back unchanged too late", Base{"a": here(1), "b": gone(2, longAgo)}, []Entry{e("a", 1), e("b", 2)}, "b@1+", [3]int{1, 0, 0}, false, Base{"a": here(1), "b": gone(2, longAgo)}},
-		{"forgotten after a month", Base{"a": here(1), "b": gone(2, longAgo)}, []Entry{e("a", 1)}, "", [3]int{1, 0, 0}, false, Base{"a": here(1)}},
-		{"those who left before do not count as missing", Base{"a": here(1), "b": gone(2, hourAgo), "c": gone(3, hourAgo)}, []Entry{e("a", 1)}, "", [3]int{1, 0, 0}, false, Base{"a": here(1), "b": gone(2, hourAgo), "c": gone(3, hourAgo)}},
+		{"came back unchanged", NewBase(map[string]Known{"a": here(1), "b": gone(2, hourAgo)}), []Entry{e("a", 1), e("b", 2)}, "", [3]int{2, 0, 0}, false, NewBase(map[string]Known{"a": here(1), "b": here(2)})},
+		{"came back changed", NewBase(map[string]Known{"a": here(1), "b": gone(2, hourAgo)}), []Entry{e("a", 1), e("b", 5)}, "b@1", [3]int{1, 0, 0}, false, NewBase(map[string]Known{"a": here(1), "b": gone(2, hourAgo)})},
+		{"came back unchanged too late", NewBase(map[string]Known{"a": here(1), "b": gone(2, longAgo)}), []Entry{e("a", 1), e("b", 2)}, "b@1+", [3]int{1, 0, 0}, false, NewBase(map[string]Known{"a": here(1), "b": gone(2, longAgo)})},
+		{"forgotten after a month", NewBase(map[string]Known{"a": here(1), "b": gone(2, longAgo)}), []Entry{e("a", 1)}, "", [3]int{1, 0, 0}, false, NewBase(map[string]Known{"a": here(1)})},
+		{"those who left before do not count as missing", NewBase(map[string]Known{"a": here(1), "b": gone(2, hourAgo), "c": gone(3, hourAgo)}), []Entry{e("a", 1)}, "", [3]int{1, 0, 0}, false, NewBase(map[string]Known{"a": here(1), "b": gone(2, hourAgo), "c": gone(3, hourAgo)})},
 	} {
 		t.Run(c.situation, func(t *testing.T) {
 			before := fmt.Sprint(c.base)
@@ -52,7 +52,7 @@ func TestCompare(t *testing.T) {
 				s := fmt.Sprintf("%s@%d", ch.Key, ch.Index)
 				if ch.Before == nil {
 					s += "+"
-				} else if *ch.Before != c.base[ch.Key].Fingerprint {
+				} else if known, _ := c.base.Of(ch.Key); *ch.Before != known.Fingerprint {
 					t.Errorf("%s: before %v", ch.Key, *ch.Before)
 				}
 				if ch.Fingerprint != c.answer[ch.Index].Fingerprint {

@@ -40,7 +40,7 @@ func TestCursor(t *testing.T) {
 
 func TestCommittedMovesTheCursor(t *testing.T) {
 	s := states()["a log"]
-	if c := s.Committed(); !c.Cursor.Equal(s.Intent.Cursor) || len(c.Base) != 0 || c.Last != idA {
+	if c := s.Committed(); !c.Cursor.Equal(s.Intent.Cursor) || c.Base.Len() != 0 || c.Last != idA {
 		t.Errorf("%+v", c)
 	}
 	if r := s.Released(); !r.Cursor.Equal(s.Cursor) {

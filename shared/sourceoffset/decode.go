@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -21,15 +22,30 @@ var maxBody int64 = 256 << 20
 
 // Decode reads an object's content. ErrDamaged, ErrNewer; never a State that was not written as it is.
 func Decode(data []byte) (State, error) {
-	body, err := decompress(data)
+	buffer := bodies.Get().(*[]byte)
+	body, err := decompress(data, buffer)
 	if err != nil {
 		return State{}, err
 	}
+	defer keep(buffer)
+	if s, ok := decodeCanonical(body); ok {
+		return s, nil
+	}
+	return decodeAny(body)
+}
+
+// decodeAny reads a body of any form.
+func decodeAny(body []byte) (State, error) {
 	kind, err := checkVersion(body)
 	if err != nil {
 		return State{}, err
 	}
-	d := decoder{in: jsontext.NewDecoder(bytes.NewReader(body)), body: body, kind: kind}
+	return decode(body, kind, nil)
+}
+
+// decode reads a body, of which base may have been read before.
+func decode(body []byte, kind Kind, before *readBefore) (State, error) {
+	d := decoder{in: jsontext.NewDecoder(bytes.NewReader(body)), body: body, kind: kind, before: before}
 	s, err := d.state()
 	if err != nil {
 		return State{}, err
@@ -44,8 +60,8 @@ func Decode(data []byte) (State, error) {
 }
 
 // decompress takes a body that is not compressed as it is: a download may have been decompressed on its way, and the
-// sum guards the body in both cases.
-func decompress(data []byte) ([]byte, error) {
+// sum guards the body in both cases. Else the body lies in the buffer.
+func decompress(data []byte, buffer *[]byte) ([]byte, error) {
 	if len(data) < 2 || data[0] != 0x1f || data[1] != 0x8b {
 		return data, nil
 	}
@@ -56,14 +72,15 @@ func decompress(data []byte) ([]byte, error) {
 	// The last four bytes say how large the content is (RFC 1952, ISIZE), which is no more than a hint: deflate makes at
 	// most a thousandth of it.
 	hint := min(int64(binary.LittleEndian.Uint32(data[len(data)-4:])), 1024*int64(len(data)), maxBody)
-	body := bytes.NewBuffer(make([]byte, 0, hint+bytes.MinRead))
+	body := bytes.NewBuffer(slices.Grow((*buffer)[:0], int(hint)+bytes.MinRead))
 	if _, err := body.ReadFrom(io.LimitReader(zip, maxBody+1)); err != nil {
 		return nil, fmt.Errorf("%w: decompressing: %w", ErrDamaged, err)
 	}
 	if int64(body.Len()) > maxBody {
 		return nil, fmt.Errorf("%w: more than %d bytes", ErrDamaged, maxBody)
 	}
-	return body.Bytes(), nil
+	*buffer = body.Bytes()
+	return *buffer, nil
 }
 
 // checkVersion looks for the version first, and by itself, as a newer format may differ in everything else. It returns
@@ -123,10 +140,12 @@ func checkVersion(body []byte) (kind Kind, err error) {
 }
 
 type decoder struct {
-	in   *jsontext.Decoder
-	body []byte
-	kind Kind
-	sum  string
+	// before is nil when nothing was read before.
+	before *readBefore
+	in     *jsontext.Decoder
+	body   []byte
+	kind   Kind
+	sum    string
 	// format is the lower one of format and minReader.
 	format int64
 	// sumFrom and sumTo are the bytes of the member sum and of the comma that goes with it.
@@ -137,8 +156,10 @@ func (d *decoder) state() (s State, err error) {
 	err = d.object(func(name string, from int64) error {
 		switch name {
 		case "base":
-			s.Base = Base{}
-			if d.kind == Snapshot {
+			s.Base = NewBase(nil)
+			if d.before != nil {
+				s.Base, err = d.before.base, d.in.SkipValue()
+			} else if d.kind == Snapshot {
 				s.Base, err = d.base()
 			} else {
 				s.Cursor, err = d.cursor("base")
@@ -207,6 +228,11 @@ func (d *decoder) checkSum() error {
 		return fmt.Errorf("%w: no sum", ErrDamaged)
 	}
 	head, tail := d.body[:d.sumFrom], d.body[d.sumTo:]
+	if d.before != nil {
+		// Base comes first, so whatever it had more lies before the sum.
+		whole := d.before.body
+		head = whole[:len(whole)-len(d.body)+int(d.sumFrom)]
+	}
 	// The offset before a name is the end of the value before it, so a leading comma is inside the range. For a first
 	// member the comma behind it goes.
 	if len(head) > 0 && head[len(head)-1] == '{' && len(tail) > 0 && tail[0] == ',' {
@@ -361,13 +387,13 @@ func (d *decoder) topicID() (id [16]byte, err error) {
 
 func (d *decoder) base() (Base, error) {
 	// A key and what is known of it are rarely shorter.
-	b := make(Base, len(d.body)/256)
+	b := Base{make([]knownKey, 0, len(d.body)/256)}
 	err := d.object(func(key string, _ int64) error {
 		known, err := d.known()
-		b[key] = known
+		b.list = append(b.list, knownKey{key, known})
 		return err
 	})
-	return b, err
+	return b.sorted(), err
 }
 
 // known reads "fingerprint" or ["fingerprint","missing since"].
@@ -407,14 +433,14 @@ func (d *decoder) intent() (*Intent, error) {
 		_, err := d.in.ReadToken()
 		return nil, err
 	}
-	i := &Intent{Changes: map[string]*Fingerprint{}}
+	i := &Intent{}
 	err := d.object(func(name string, _ int64) (err error) {
 		switch name {
 		case "at":
 			i.At, err = d.instant()
 		case "changes":
 			if d.kind == Snapshot {
-				err = d.changes(i.Changes)
+				i.Changes, err = d.changes()
 			} else {
 				i.Cursor, err = d.cursor("intent.changes")
 			}
@@ -434,20 +460,22 @@ func (d *decoder) intent() (*Intent, error) {
 	return i, err
 }
 
-func (d *decoder) changes(to map[string]*Fingerprint) error {
-	return d.object(func(key string, _ int64) error {
+func (d *decoder) changes() ([]Change, error) {
+	var list []Change
+	err := d.object(func(key string, _ int64) error {
 		s, err := d.text()
 		if err != nil {
 			return err
 		}
 		if s == "" {
-			to[key] = nil
+			list = append(list, Change{Key: key})
 			return nil
 		}
 		f, err := ParseFingerprint(s)
-		to[key] = &f
+		list = append(list, Change{key, &f})
 		return err
 	})
+	return SortChanges(list), err
 }
 
 func (d *decoder) claim() (*Claim, error) {
@@ -478,7 +506,7 @@ func (s State) check() error {
 	switch {
 	case s.Partition.Connector == "" || s.Topic == "":
 		what = "no connector or topic"
-	case s.Base == nil:
+	case s.Base.IsZero():
 		what = "no base"
 	case s.Kind == None && (s.Cursor.positioned() || s.Intent != nil && s.Intent.Cursor.positioned()):
 		what = "a position with kind none"

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/gzip"
+
+	"github.com/riftline/riftline/shared/record"
 )
 
 func appendPartition(dst []byte, p Partition) []byte {
@@ -28,8 +30,8 @@ const hexDigits = "0123456789abcdef"
 // asks for produces the same bytes.
 func appendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
-	start := 0
-	for i := range len(s) {
+	start, plain := 0, record.PlainLen(s)
+	for i := plain; i < len(s); i++ {
 		c := s[i]
 		if c >= 0x20 && c != '"' && c != '\\' {
 			continue
@@ -57,17 +59,32 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// writers are kept, as one takes a megabyte to set up.
+// writers are kept, as one takes much memory to set up. They look for nothing that repeats: most of an object are ids and
+// fingerprints, of which a Huffman code takes off the quarter that base64 has added, and other levels no more.
 var writers = sync.Pool{New: func() any {
-	w, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed) // the level is a valid one
+	w, _ := gzip.NewWriterLevel(io.Discard, gzip.HuffmanOnly) // the level is a valid one
 	return w
 }}
+
+// bodies are buffers for what is not compressed, none larger than largestKept.
+var bodies = sync.Pool{New: func() any { return new([]byte) }}
+
+const largestKept = 16 << 20
+
+func keep(buffer *[]byte) {
+	if cap(*buffer) <= largestKept {
+		bodies.Put(buffer)
+	}
+}
 
 // Encode returns the object's content: the state as gzip-compressed JSON with its sum.
 func Encode(s State) ([]byte, error) {
 	zip := writers.Get().(*gzip.Writer)
 	defer writers.Put(zip)
-	body := encodeState(s)
+	buffer := bodies.Get().(*[]byte)
+	body := appendState((*buffer)[:0], s)
+	*buffer = body
+	defer keep(buffer)
 	// Most of it is fingerprints and ids, which hardly shrink.
 	out := bytes.NewBuffer(make([]byte, 0, len(body)+1024))
 	zip.Reset(out)
@@ -92,9 +109,16 @@ func (s State) format() int64 {
 }
 
 // encodeState is the canonical body with the sum in its place among the sorted members.
-func encodeState(s State) []byte {
+func encodeState(s State) []byte { return appendState(nil, s) }
+
+// appendState is encodeState into dst, which is empty.
+func appendState(dst []byte, s State) []byte {
 	format := s.format()
-	dst := make([]byte, 0, 1024+128*len(s.Base))
+	size := s.Base.Len()
+	if s.Intent != nil {
+		size += len(s.Intent.Changes)
+	}
+	dst = slices.Grow(dst, 1024+128*size)
 	dst = append(dst, `{"base":`...)
 	if s.Kind == Snapshot {
 		dst = appendBase(dst, s.Base)
@@ -143,13 +167,13 @@ func encodeState(s State) []byte {
 
 func appendBase(dst []byte, b Base) []byte {
 	dst = append(dst, '{')
-	for i, key := range sortedKeys(b) {
+	for i := range b.list {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendString(dst, key)
+		known := &b.list[i]
+		dst = appendString(dst, known.key)
 		dst = append(dst, ':')
-		known := b[key]
 		if known.MissingSince.IsZero() {
 			dst = appendFingerprint(dst, known.Fingerprint)
 			continue
@@ -188,15 +212,15 @@ func appendIntent(dst []byte, i *Intent, kind Kind) []byte {
 	return append(dst, '}')
 }
 
-func appendChanges(dst []byte, changes map[string]*Fingerprint) []byte {
-	dst = append(slices.Grow(dst, 1024+128*len(changes)), '{')
-	for n, key := range sortedKeys(changes) {
+func appendChanges(dst []byte, changes []Change) []byte {
+	dst = append(dst, '{')
+	for n := range changes {
 		if n > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendString(dst, key)
+		dst = appendString(dst, changes[n].Key)
 		dst = append(dst, ':')
-		if f := changes[key]; f != nil {
+		if f := changes[n].Fingerprint; f != nil {
 			dst = appendFingerprint(dst, *f)
 		} else {
 			dst = append(dst, "null"...)

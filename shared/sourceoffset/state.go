@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -81,26 +82,19 @@ type Fingerprint [16]byte
 // String is the form in which a fingerprint is stored: 22 characters of unpadded URL-safe base64 (RFC 4648).
 func (f Fingerprint) String() string { return base64.RawURLEncoding.EncodeToString(f[:]) }
 
+// strictBase64 takes nothing but what is written of the same bytes.
+var strictBase64 = base64.RawURLEncoding.Strict()
+
 // ParseFingerprint reads what String gives; ErrDamaged.
 func ParseFingerprint(s string) (f Fingerprint, err error) {
-	if len(s) != base64.RawURLEncoding.EncodedLen(len(f)) {
+	if len(s) != fingerprintLen {
 		return f, fmt.Errorf("%w: %q is no fingerprint", ErrDamaged, s)
 	}
-	if _, err := base64.RawURLEncoding.Strict().Decode(f[:], []byte(s)); err != nil {
+	if _, err := strictBase64.Decode(f[:], []byte(s)); err != nil {
 		return f, fmt.Errorf("%w: %q is no fingerprint", ErrDamaged, s)
 	}
 	return f, nil
 }
-
-// Known is what the topic holds of one key.
-type Known struct {
-	Fingerprint Fingerprint
-	// MissingSince is when the key was noted to have left the snapshot, in whole seconds; zero while it is there.
-	MissingSince time.Time
-}
-
-// Base is what the topic holds, by key. A Base is not changed once it is part of a State.
-type Base map[string]Known
 
 // Change is a key that an intent publishes. A nil Fingerprint forgets the key.
 type Change struct {
@@ -118,8 +112,9 @@ type Intent struct {
 	MarkerTopic string
 	// Lease is set when the intent is published without a transaction.
 	Lease *Lease
-	// Changes are what base becomes when the transaction commits, by key. They are for the kind Snapshot.
-	Changes map[string]*Fingerprint
+	// Changes are what base becomes when the transaction commits, sorted by key, none of which comes twice. They are for
+	// the kind Snapshot.
+	Changes []Change
 	// Cursor is what the cursor becomes when the transaction commits. It is for the other kinds.
 	Cursor Cursor
 }
@@ -201,38 +196,20 @@ func (s State) Released() State {
 	return s
 }
 
-// With returns a base with the changes applied.
-func (b Base) With(changes map[string]*Fingerprint) Base {
-	next := make(Base, len(b)+len(changes))
-	maps.Copy(next, b)
-	for key, f := range changes {
-		if f == nil {
-			delete(next, key)
-			continue
-		}
-		next[key] = Known{Fingerprint: *f}
+// SortChanges returns the changes in the form that an Intent holds. No key may come twice.
+func SortChanges(list []Change) []Change {
+	out := make([]Change, len(list))
+	for n, p := range inOrder(len(list), func(i int) string { return list[i].Key }) {
+		out[n] = list[p.at]
 	}
-	return next
+	return out
 }
 
-// Present counts the keys that have not left the snapshot.
-func (b Base) Present() int {
-	n := 0
-	for _, k := range b {
-		if k.MissingSince.IsZero() {
-			n++
-		}
+// Change returns what becomes of a key, and whether anything does.
+func (i *Intent) Change(key string) (f *Fingerprint, ok bool) {
+	at, ok := slices.BinarySearchFunc(i.Changes, key, func(c Change, key string) int { return strings.Compare(c.Key, key) })
+	if !ok {
+		return nil, false
 	}
-	return n
+	return i.Changes[at].Fingerprint, true
 }
-
-// Changes makes the form that an Intent holds.
-func Changes(list []Change) map[string]*Fingerprint {
-	m := make(map[string]*Fingerprint, len(list))
-	for _, c := range list {
-		m[c.Key] = c.Fingerprint
-	}
-	return m
-}
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -83,7 +83,7 @@ func (s Store) Look(ctx context.Context) (Found, error) {
 
 // Empty is the state of the source partition without history.
 func (s Store) Empty() State {
-	return State{Partition: s.Partition, Topic: s.Topic, Kind: s.Kind, Base: Base{}}
+	return State{Partition: s.Partition, Topic: s.Topic, Kind: s.Kind, Base: NewBase(nil)}
 }
 
 // Generation asks for the object's present generation, 0 when it is proven to be gone.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"reflect"
 	"testing"
 
 	"github.com/riftline/riftline/shared/bucket"
@@ -33,14 +34,14 @@ func openStore(t *testing.T) (Store, *gcs.Server) {
 }
 
 func newState(s Store) State {
-	return State{Partition: s.Partition, Topic: s.Topic, Kind: s.Kind, Base: Base{"a": {Fingerprint: fp(1)}}}
+	return State{Partition: s.Partition, Topic: s.Topic, Kind: s.Kind, Base: NewBase(map[string]Known{"a": {Fingerprint: fp(1)}})}
 }
 
 func TestStoreChangesOnlyWhatItLoaded(t *testing.T) {
 	s, _ := openStore(t)
 	none := func(State) bool { return false }
 	st, gen, err := s.Load(t.Context())
-	if err != nil || gen != 0 || len(st.Base) != 0 || st.Kind != Snapshot {
+	if err != nil || gen != 0 || st.Base.Len() != 0 || st.Kind != Snapshot {
 		t.Fatalf("absent: %+v, %d, %v", st, gen, err)
 	}
 	first, err := s.Write(t.Context(), newState(s), 0, none)
@@ -51,10 +52,10 @@ func TestStoreChangesOnlyWhatItLoaded(t *testing.T) {
 		t.Errorf("creating it twice: %v", err)
 	}
 	st, gen, err = s.Load(t.Context())
-	if err != nil || gen != first || st.Base["a"].Fingerprint != fp(1) {
+	if err != nil || gen != first || !reflect.DeepEqual(st.Base, newState(s).Base) {
 		t.Fatalf("%+v, %d, %v", st, gen, err)
 	}
-	st.Intent = &Intent{ID: idA, MarkerTopic: "challenger", Changes: map[string]*Fingerprint{}}
+	st.Intent = &Intent{ID: idA, MarkerTopic: "challenger"}
 	second, err := s.Write(t.Context(), st, gen, OwnIntent(idA))
 	if err != nil || second <= first {
 		t.Fatal(second, err)
@@ -79,7 +80,7 @@ func TestWriteWhoseAnswerIsLostIsFoundAgain(t *testing.T) {
 		})
 	}
 	st := newState(s)
-	st.Intent = &Intent{ID: idA, MarkerTopic: "challenger", Changes: map[string]*Fingerprint{}}
+	st.Intent = &Intent{ID: idA, MarkerTopic: "challenger"}
 	lose(1)
 	gen, err := s.Write(t.Context(), st, 0, OwnIntent(idA))
 	if err != nil {
@@ -93,7 +94,7 @@ func TestWriteWhoseAnswerIsLostIsFoundAgain(t *testing.T) {
 func TestIntentThatWasClaimedBeforeTheReReadIsLost(t *testing.T) {
 	s, server := openStore(t)
 	st := newState(s)
-	st.Intent = &Intent{ID: idA, MarkerTopic: "challenger", Changes: map[string]*Fingerprint{}}
+	st.Intent = &Intent{ID: idA, MarkerTopic: "challenger"}
 	claimed := st
 	claimed.Claim = &Claim{ID: idB}
 	data, err := Encode(claimed)
@@ -121,7 +122,7 @@ func TestOtherObjectsAreRefused(t *testing.T) {
 		"another connector": func(s *State) { s.Partition.Connector = "other" },
 		"other variables":   func(s *State) { s.Partition.Variables = map[string]string{"platform": "kr"} },
 		"another topic":     func(s *State) { s.Topic = "other" },
-		"another kind":      func(s *State) { s.Kind, s.Base = None, Base{} },
+		"another kind":      func(s *State) { s.Kind, s.Base = None, NewBase(nil) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, server := openStore(t)
