@@ -27,7 +27,7 @@ const (
 )
 
 // budget divides riftline.memory.max.bytes, which is about the task, among its partitions: what they have assembled and
-// not created yet.
+// not created yet, of batches and of plans that they complete. A completion never waits for memory: it puts off objects.
 //
 // All that are not done and are drained at a time have equal shares, so that none waits for another. Shares only grow,
 // as partitions come to their end: together they are never more than the limit, or leastHeld for each.
