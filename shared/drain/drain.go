@@ -202,10 +202,14 @@ func begin(ctx context.Context, s connector.Sink, d Deps) ([]*partition, error) 
 	fetched := s.MemoryMax / 2
 	d.Consumer.Share(fetched, readers, max(s.MemoryMax, leastBatch))
 	if d.Holds != nil {
-		d.Holds(s.MemoryMax + fetched)
+		d.Holds(s.MemoryMax + fetched + int64(readers-1)*perPartition)
 	}
 	return ours, nil
 }
+
+// perPartition is what a further partition that is drained at the same time has besides: connections, the buffers of its
+// requests.
+const perPartition = 3 << 20
 
 // topicsOf finds the topics of a sink: those that it names, or those whose names match, Kafka's own left out. A pattern
 // that no topic matches is no error, since topics may come; it is said.

@@ -43,6 +43,8 @@ type Reader struct {
 
 	// maxBytes, patience and what is of links belong to the goroutine that fetches.
 	maxBytes int32
+	// bytes is what the next request asks for, 0 for maxBytes.
+	bytes    int32
 	patience time.Duration
 	unpacker *unpacker
 	// turn is what a large batch waits for; current is the batch that NextBatch gave last.
@@ -287,7 +289,9 @@ func (r *Reader) look(f *kmsg.FetchResponse, at int64) (p page, wait bool, err e
 	if err := r.judge(kerr.ErrorForCode(part.ErrorCode), part); err != nil {
 		return page{}, true, err
 	}
-	r.askNext(at, endOf(part.RecordBatches, at))
+	next, batches, size := extentOf(part.RecordBatches, at)
+	r.bytes = responseSize(r.maxBytes, batches, size)
+	r.askNext(at, next)
 	return r.process(part, at)
 }
 
@@ -299,14 +303,37 @@ func (r *Reader) request(at int64) *kmsg.FetchRequest {
 	// The partition's limit is to be the one that ends a response: the embedded broker leaves the aborted transactions out
 	// of one that the other has ended.
 	req.MaxBytes = int32(min(2*int64(r.maxBytes), math.MaxInt32))
+	bytes := r.maxBytes
+	if r.bytes > 0 {
+		bytes = r.bytes
+	}
 	req.IsolationLevel = 1
 	t := kmsg.NewFetchRequestTopic()
 	t.Topic, t.TopicID = r.topic.Name, r.topic.ID
 	p := kmsg.NewFetchRequestTopicPartition()
-	p.Partition, p.FetchOffset, p.PartitionMaxBytes = r.partition, at, r.maxBytes
+	p.Partition, p.FetchOffset, p.PartitionMaxBytes = r.partition, at, bytes
 	t.Partitions = append(t.Partitions, p)
 	req.Topics = append(req.Topics, t)
 	return req
+}
+
+// responseSize is what to ask for so that a response ends near the end of a batch, when the last one had so many whole
+// ones of some bytes together: what is there of a batch that does not fit is sent for nothing. 0 for most.
+func responseSize(most int32, batches, size int) int32 {
+	if batches == 0 {
+		return 0
+	}
+	one := size / batches
+	fit := (int(most) - one/8) / one
+	switch {
+	case fit > 16:
+		return 0
+	case fit < 2:
+		// The first batch comes whole, whatever is asked for.
+		return int32(max(one/2, 1))
+	default:
+		return int32(fit*one + one/8)
+	}
 }
 
 // judge tells errors that stay from those that pass.

@@ -34,7 +34,7 @@ func (r *Reader) ask(k *kgo.Client, leader int32, at int64) (*kmsg.FetchResponse
 	f := resp.(*kmsg.FetchResponse)
 	r.version = f.Version
 	if len(f.Topics) == 1 && len(f.Topics[0].Partitions) == 1 {
-		next := endOf(f.Topics[0].Partitions[0].RecordBatches, at)
+		next, _, _ := extentOf(f.Topics[0].Partitions[0].RecordBatches, at)
 		r.long = r.to-next > r.c.longRead*(next-at)
 	}
 	return f, nil, nil
@@ -56,7 +56,7 @@ func (r *Reader) askLink(leader int32, at int64) (*kmsg.FetchResponse, *memory, 
 			return nil, nil, err
 		}
 	}
-	m := r.memories.get(int(r.maxBytes) + besidesBatches)
+	m := r.memories.get(int(max(r.maxBytes, r.bytes)) + besidesBatches)
 	f := kmsg.NewPtrFetchResponse()
 	f.Version = r.version
 	var err error

@@ -73,17 +73,18 @@ func cutBatch(in []byte) (b rawBatch, rest []byte, err error) {
 	return b, in[length:], nil
 }
 
-// endOf is the offset up to which a response reaches that begins at an offset, as far as its batches say so themselves.
-func endOf(in []byte, at int64) int64 {
+// extentOf is what the batches of a response say of themselves that begins at an offset: up to which offset they reach,
+// how many are whole, and how many bytes those have.
+func extentOf(in []byte, at int64) (end int64, batches, size int) {
 	for len(in) >= batchHeader && in[atMagic] == 2 {
 		length := int64(int32(binary.BigEndian.Uint32(in[atLength:]))) + atLeaderEpoch
 		if length < batchHeader || length > int64(len(in)) {
 			break
 		}
-		at = max(at, rawBatch(in).next())
+		at, batches, size = max(at, rawBatch(in).next()), batches+1, size+int(length)
 		in = in[length:]
 	}
-	return at
+	return at, batches, size
 }
 
 // oldFormat says whether a response holds messages of the versions before record batches, which topics from before Kafka
