@@ -86,10 +86,10 @@ func (w *Writer) Take(p []byte, release func()) error {
 }
 
 // Held is how many bytes a writer holds at most once its object is larger than a part, if no chunk is larger than a part:
-// a part that is sent, and half of one that waits.
+// a part that is sent, and as much that waits, so that a caller can go on while a part is sent.
 func (o WriterOptions) Held() int { return o.PartSize + o.waiting() }
 
-func (o WriterOptions) waiting() int { return o.PartSize / 2 }
+func (o WriterOptions) waiting() int { return o.PartSize }
 
 // enqueue waits while more chunks are on their way than may be.
 func (w *Writer) enqueue(c chunk) error {
