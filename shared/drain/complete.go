@@ -198,10 +198,12 @@ func (r *recreation) cancel() {
 // lost reports what retention has taken of objects that were planned and are not written.
 func (r *recreation) lost(ctx context.Context) error {
 	start := r.p.bounds.Start
-	var n int64
+	var n, unreported int64
 	for _, o := range r.missing {
 		for _, offsets := range o.Offsets {
-			n += max(min(offsets[1]+1, start)-offsets[0], 0)
+			end := min(offsets[1]+1, start)
+			n += max(end-offsets[0], 0)
+			unreported += max(end-max(offsets[0], r.p.reported), 0)
 		}
 	}
 	if n == 0 {
@@ -212,11 +214,12 @@ func (r *recreation) lost(ctx context.Context) error {
 			"and auto.offset.reset is none. Set it to earliest and drain again with `riftline drain %s` to archive what is left%s",
 			n, r.plan.ID, start, r.p.sink.Name, r.p.giveUp(r.plan, r.missing, Set, start, "goes on after them"))
 	}
-	if start > r.p.reported {
-		r.p.reported = start
-		r.p.lost += n
+	if unreported > 0 {
+		// What is gone behind the plan is for whoever reads on from there to report.
+		r.p.reported = max(r.p.reported, min(start, r.plan.Next))
+		r.p.lost += unreported
 		r.p.log(ctx).ErrorContext(ctx, "records of a plan were removed from the topic before they were archived; archiving what is left",
-			slog.String("plan", r.plan.ID), slog.Int64("offsets", n), slog.Int64("log_start", start))
+			slog.String("plan", r.plan.ID), slog.Int64("offsets", unreported), slog.Int64("log_start", start))
 	}
 	return nil
 }

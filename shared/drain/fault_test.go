@@ -606,6 +606,32 @@ func TestRetention(t *testing.T) {
 		w.wantNames(object(0, 3))
 		w.verify()
 	})
+	t.Run("of all records of a plan and some behind it", func(t *testing.T) {
+		w := newWorld(t, 1)
+		w.produce(0, repeat(1, 6)...)
+		d, _ := mortal(w.deps(), 3)
+		w.drainAny(w.sink, d)
+		w.produce(0, repeat(1, 6)...)
+		w.deleteRecords(8)
+		if sum := w.drain(Drained); sum.Partitions[0].Lost != 8 {
+			t.Fatalf("%d records were lost: %+v", sum.Partitions[0].Lost, sum)
+		}
+		w.verify()
+	})
+	t.Run("of a plan's records twice, the second time while they are read", func(t *testing.T) {
+		w := newWorld(t, 1)
+		w.produce(0, repeat(1, 6)...)
+		d, _ := mortal(w.deps(), 3)
+		w.drainAny(w.sink, d)
+		w.deleteRecords(1)
+		d = w.deps()
+		d.Archive = &statHook{Archive: d.Archive, first: func() { w.deleteRecords(2) }}
+		if sum := w.drainWith(w.sink, d, Drained); sum.Partitions[0].Lost != 2 {
+			t.Fatalf("%d records were lost: %+v", sum.Partitions[0].Lost, sum)
+		}
+		w.wantNames(object(0, 0), object(0, 3))
+		w.verify()
+	})
 	t.Run("while the partition is read", func(t *testing.T) {
 		w := newWorld(t, 1)
 		w.sink.MemoryMax = 1 // a plan for each file
@@ -625,6 +651,18 @@ func TestRetention(t *testing.T) {
 		w.drainAny(w.sink, w.deps())
 		w.verify()
 	})
+}
+
+// statHook calls first before the attributes of an object are asked for the first time.
+type statHook struct {
+	Archive
+	once  sync.Once
+	first func()
+}
+
+func (s *statHook) Stat(ctx context.Context, name string) (bucket.Object, error) {
+	s.once.Do(s.first)
+	return s.Archive.Stat(ctx, name)
 }
 
 func (w *world) deleteRecords(before int64) {

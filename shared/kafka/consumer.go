@@ -85,7 +85,12 @@ func NewConsumer(k connector.Kafka, group string, log *slog.Logger) (*Consumer, 
 	if err != nil {
 		return nil, err
 	}
-	return &Consumer{group: group, client: c, leaders: map[string][]int32{}, links: map[int32][]*link{}, longRead: longRead}, nil
+	return consumerOf(c, group), nil
+}
+
+// consumerOf is a consumer with a client that may be somebody else's; its links are to be closed when it is done with.
+func consumerOf(c *client, group string) *Consumer {
+	return &Consumer{group: group, client: c, leaders: map[string][]int32{}, links: map[int32][]*link{}, longRead: longRead}
 }
 
 // Topics asks the brokers for topics. ErrTopicMissing names all that are missing; ErrAuthorization, ErrAuthentication,
@@ -316,15 +321,20 @@ func (c *Consumer) Bounds(ctx context.Context, topic string) (map[int32]Bounds, 
 
 // Close ends the client's connections and goroutines. Readers must be closed before.
 func (c *Consumer) Close() {
+	c.closeLinks()
+	c.client.reset()
+}
+
+// closeLinks closes the links that no reader uses.
+func (c *Consumer) closeLinks() {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, all := range c.links {
 		for _, l := range all {
 			l.close()
 		}
 	}
 	clear(c.links)
-	c.mu.Unlock()
-	c.client.reset()
 }
 
 // link is a connection to a broker that is the caller's alone.

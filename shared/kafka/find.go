@@ -62,7 +62,8 @@ func (p *Producer) find(ctx context.Context, topic, id string, since time.Time) 
 	if err != nil {
 		return Unknown, err
 	}
-	c := &Consumer{group: p.id, client: p.client, leaders: map[string][]int32{}}
+	c := consumerOf(p.client, p.id)
+	defer c.closeLinks()
 	if _, err := c.Topics(ctx, []string{topic}); err != nil {
 		return Unknown, err
 	}

@@ -40,6 +40,9 @@ type link struct {
 // largestResponse bounds what a response's length is believed, as the library does.
 const largestResponse = 100 << 20
 
+// longestSession bounds what a broker says a session lasts, so that it can be counted with.
+const longestSession = 365 * 24 * time.Hour
+
 var errLink = errors.New("broker's answer is not understood")
 
 // dial connects to a broker and authenticates. It is the caller's to close the link when ctx ends.
@@ -66,7 +69,9 @@ func (c *client) dial(ctx context.Context, node int32, address string) (*link, e
 
 // open makes a connection one over which requests may be sent.
 func (l *link) open(ctx context.Context, s settings, address string) error {
-	defer context.AfterFunc(ctx, l.close)()
+	// What ends with ctx is the connection below TLS: l.conn is another one soon.
+	raw := l.conn
+	defer context.AfterFunc(ctx, func() { _ = raw.Close() })()
 	if s.encrypted() {
 		c, err := tlsConfig(s.TLS)
 		if err != nil {
@@ -118,7 +123,8 @@ func (l *link) authenticate(ctx context.Context, m sasl.Mechanism, address strin
 			return err
 		}
 		if resp.SessionLifetimeMillis > 0 {
-			l.expires = began.Add(min(time.Duration(resp.SessionLifetimeMillis), 365*24*3600*1000) * time.Millisecond * 4 / 5)
+			millis := min(resp.SessionLifetimeMillis, longestSession.Milliseconds())
+			l.expires = began.Add(time.Duration(millis) * time.Millisecond * 4 / 5)
 		}
 		if out = nil; !done {
 			if done, out, err = session.Challenge(resp.SASLAuthBytes); err != nil {

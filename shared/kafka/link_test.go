@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
@@ -249,6 +250,36 @@ func TestLinkAndADamagedBatch(t *testing.T) {
 	readLinked(t, c.Read(topic, 0, 0, linkedBatches*linkedEach), nil)
 	if damaged.Load() < 3 {
 		t.Errorf("%d of %d responses were damaged", damaged.Load(), fetches.Load())
+	}
+}
+
+// A broker that stops answering after TLS holds a reader up no longer than its context lasts.
+func TestDialEndsWithItsContext(t *testing.T) {
+	ca := newAuthority(t)
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{ca.pair(t, "127.0.0.1")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		if conn, err := listener.Accept(); err == nil {
+			_, _ = io.Copy(io.Discard, conn) // the handshake comes with the first read
+			_ = conn.Close()
+		}
+	}()
+	address := listener.Addr().String()
+	c, err := newClient(connector.Kafka{
+		Brokers: []string{address}, Protocol: "SASL_SSL", TLS: connector.TLS{CA: ca.pem},
+		SASL: connector.SASL{Mechanism: "PLAIN", User: "user", Password: secret.New(password)},
+	}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	since := time.Now()
+	if _, err := c.dial(ctx, 0, address); !errors.Is(err, net.ErrClosed) || time.Since(since) > 5*time.Second {
+		t.Errorf("after %s: %v", time.Since(since), err)
 	}
 }
 

@@ -32,7 +32,8 @@ func (p *Producer) ReadAll(ctx context.Context, topic string, open bool, each fu
 }
 
 func (p *Producer) readAll(ctx context.Context, topic string, open bool, each func(*kgo.Record) error) (x Extent, err error) {
-	c := &Consumer{group: p.id, client: p.client, leaders: map[string][]int32{}}
+	c := consumerOf(p.client, p.id)
+	defer c.closeLinks()
 	topics, err := c.Topics(ctx, []string{topic})
 	if err != nil {
 		return x, err

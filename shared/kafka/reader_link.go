@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -25,7 +26,7 @@ func (r *Reader) ask(k *kgo.Client, leader int32, at int64) (*kmsg.FetchResponse
 		r.failures++
 		r.drop()
 		r.c.client.log.DebugContext(r.ctx, "a connection for fetches failed; the client's own is used",
-			"topic", r.topic.Name, "partition", r.partition, "broker", leader, "error", err)
+			slog.String("topic", r.topic.Name), slog.Int("partition", int(r.partition)), slog.Int("broker", int(leader)), slog.Any("error", err))
 	}
 	resp, err := k.Broker(int(leader)).Request(r.ctx, r.request(at))
 	if err != nil {

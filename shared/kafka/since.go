@@ -34,7 +34,8 @@ func (p *Producer) ReadSince(ctx context.Context, topic string, watermarks []int
 }
 
 func (p *Producer) readSince(ctx context.Context, topic string, watermarks []int64, id string, each func(*kgo.Record)) (s Since, err error) {
-	c := &Consumer{group: p.id, client: p.client, leaders: map[string][]int32{}}
+	c := consumerOf(p.client, p.id)
+	defer c.closeLinks()
 	topics, err := c.Topics(ctx, []string{topic})
 	if err != nil {
 		return s, err
