@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -325,5 +326,26 @@ func TestLinkRefusesWhatItDoesNotUnderstand(t *testing.T) {
 				t.Fatalf("%v; usable %v", err, l.usable())
 			}
 		})
+	}
+}
+
+// A broker that refuses what is asked of it over a link is asked by the library.
+func TestLinkRefused(t *testing.T) {
+	cluster, k := brokers(t)
+	topic, c := linkedTopic(t, k)
+	var fetches atomic.Int64
+	cluster.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if n := fetches.Add(1); n == 1 || n > 1+linkFailures { // the first one is the library's
+			return nil, nil, false
+		}
+		resp := req.ResponseKind().(*kmsg.FetchResponse)
+		resp.ErrorCode = kerr.UnsupportedVersion.Code
+		return resp, nil, true
+	})
+	r := c.Read(topic, 0, 0, linkedBatches*linkedEach)
+	readLinked(t, r, nil)
+	if r.failures != linkFailures || len(c.parkedLinks()) != 0 {
+		t.Errorf("%d failures, %d links", r.failures, len(c.parkedLinks()))
 	}
 }

@@ -270,9 +270,16 @@ func (r *Reader) fetch(at int64) (p page, wait bool, err error) {
 		return page{}, true, classify(err)
 	}
 	if p, wait, err = r.look(f, at); p.next > at {
-		p.memory = memory
-	} else {
-		memory.release()
+		if p.memory = memory; memory != nil {
+			r.failures = 0
+		}
+		return p, wait, err
+	}
+	memory.release()
+	if err != nil && memory != nil {
+		// The library knows more about what brokers may answer.
+		r.failures++
+		r.drop()
 	}
 	return p, wait, err
 }
