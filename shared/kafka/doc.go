@@ -34,4 +34,9 @@
 // [Reader] fetches one partition with raw requests (isolation read_committed) from one offset to another, both fixed
 // before. What it reports as next is the offset after everything it looked at: transaction markers, aborted records and
 // offsets that compaction removed are behind it too, so that a drain reaches its end without a record to show for it.
+//
+// Where much is left after its first response a reader makes a connection of its own, with the same TLS and SASL, and
+// reads into buffers that are used again: the library clears a new one for each response, and brokers answer the requests
+// of one connection one after another. What is read there is looked at as everything else is, and after any failure the
+// library's connection is the one again.
 package kafka
