@@ -17,6 +17,7 @@ listed=(
   'shared/kafka FuzzRecords'
   'shared/connector/timestamp FuzzTimestamps'
   'shared/sourceoffset FuzzDecode'
+  'shared/record FuzzParse'
 )
 
 # Only what is ours and the JSON reader tell the fuzzer of the ways they take. Told of those of all packages, "go test
