@@ -141,7 +141,7 @@ func (r *Reader) NextBatch(ctx context.Context) (*Batch, error) {
 	}
 	if !r.started {
 		r.started = true
-		r.pages, r.batches = make(chan page), make(chan unpacked, 1)
+		r.pages, r.batches = make(chan page, 1), make(chan unpacked, 1)
 		r.done.Go(r.fetchAll)
 		r.done.Go(r.unpackAll)
 	}
