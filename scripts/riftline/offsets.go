@@ -190,7 +190,7 @@ object that holds records from OFFSET on, or a record before OFFSET that is in n
 	c.Flags().StringArrayVar(&q.Forget, "forget", nil, "of a source: a `KEY` whose entry is published once more (may be repeated)")
 	c.Flags().StringVar(&from, "from", "", "of a source: `FILE` with all that is known, - for standard input")
 	c.Flags().StringVar(&at, "timestamp", "", "of a source: the `TIME` before which everything in a log is taken for published (RFC 3339)")
-	c.Flags().BoolVar(&change.Unverified, "unverified", false, "of a sink: take my word where it cannot be verified which records the objects hold")
+	c.Flags().BoolVar(&change.Unverified, "unverified", false, "of a sink: take my word where it cannot be verified which records the objects hold, or a batch is too large to be read")
 	changeFlags(c, &f)
 	abandonFlag(c, &change)
 	return c

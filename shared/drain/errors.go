@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/riftline/riftline/shared/bucket"
 	"github.com/riftline/riftline/shared/kafka"
@@ -35,6 +36,20 @@ func (p *partition) tooLarge(err error, then string) error {
 	}
 	return p.stop("%v, which is the most that riftline.memory.max.bytes lets a batch have. Set that to %d, or to more if it is not enough, give the process as much memory besides, "+
 		"and drain again with `riftline drain %s`%s", err, 2*large.Most, p.sink.Name, then)
+}
+
+// pastLarge goes past a batch that cannot be read, if nothing else is between it and the offset and the person says so.
+func (p *partition) pastLarge(c Change, large *kafka.LargeBatchError, out *Changed) error {
+	if c.Offset > large.Next || !c.Unverified {
+		return p.tooLarge(large, fmt.Sprintf("; or, to leave all of its records out, say so with %s. Nothing was written", p.pastLargeCommand(large)))
+	}
+	out.Found = append(out.Found, fmt.Sprintf("not verified: %v; its records are in no object and are left out", large))
+	return nil
+}
+
+// pastLargeCommand is the command that goes on after a batch that cannot be read.
+func (p *partition) pastLargeCommand(large *kafka.LargeBatchError) string {
+	return p.command(string(Set), strconv.FormatInt(large.Next, 10), "--unverified")
 }
 
 // command is the command line that goes on after a stop.

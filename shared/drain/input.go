@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -111,7 +110,7 @@ func (in *input) tooLarge(err error) error {
 	if !errors.As(err, &large) {
 		return err
 	}
-	return in.p.tooLarge(err, fmt.Sprintf("; all before it is archived. To go on without its records: %s", in.p.command(string(Set), strconv.FormatInt(large.Next, 10))))
+	return in.p.tooLarge(err, fmt.Sprintf("; all before it is archived. To go on without its records: %s", in.p.pastLargeCommand(large)))
 }
 
 // skipRemoved opens the reader again at the log's start when retention has overtaken it.

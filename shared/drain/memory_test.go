@@ -3,6 +3,7 @@ package drain
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -305,10 +306,46 @@ func TestABatchThatUnpacksToTooMuchStops(t *testing.T) {
 		if p := sum.Partitions[0]; p.To != 2 || p.Committed != 2 || p.Records != 2 {
 			t.Fatalf("%+v", p)
 		}
-		wantText(t, sum.Partitions[0].Stopped, "offsets 2 to 11", "more than 8388608 bytes", "riftline.memory.max.bytes", "Set that to 16777216", "`riftline offsets set gcs-sink challenger/0 12`")
+		wantText(t, sum.Partitions[0].Stopped, "offsets 2 to 11", "more than 8388608 bytes", "riftline.memory.max.bytes", "Set that to 16777216", "`riftline offsets set gcs-sink challenger/0 12 --unverified`")
 		w.wantNames(object(0, 0))
 		w.drain(Drained)
 		w.verify()
+	}
+}
+
+// TestABatchThatUnpacksToTooMuchIsLeftOut: by the command that the stop names, and by no other.
+func TestABatchThatUnpacksToTooMuchIsLeftOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.produce(0, 1, 1)
+	w.large(0)
+	w.produce(0, 1)
+	less := func() Deps {
+		d := w.deps()
+		d.Consumer = &lessConsumer{Consumer: d.Consumer}
+		return d
+	}
+	w.drainWith(w.sink, less(), Stopped)
+	for _, c := range []Change{{Offset: 12}, {Offset: 13, Unverified: true}} {
+		c.Verb, c.Topic = Set, topicName
+		_, err := Apply(w.ctx, w.sink, less(), c)
+		var stop *StopError
+		if !errors.As(err, &stop) {
+			t.Fatalf("%+v: %v", c, err)
+		}
+		wantText(t, stop.Reason, "offsets 2 to 11", "`riftline offsets set gcs-sink challenger/0 12 --unverified`")
+	}
+	out, err := Apply(w.ctx, w.sink, less(), Change{Verb: Set, Topic: topicName, Offset: 12, Unverified: true})
+	if err != nil || !out.Written {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	w.drainWith(w.sink, less(), Drained)
+	w.wantNames(object(0, 0), object(0, 12))
+	// With memory for it, it is seen what would be left out.
+	w.produce(0, 1)
+	_, err = Apply(w.ctx, w.sink, w.deps(), Change{Verb: Set, Topic: topicName, Offset: 14, Unverified: true})
+	if !errors.As(err, new(*StopError)) {
+		t.Fatal(err)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/riftline/riftline/shared/bucket"
 	"github.com/riftline/riftline/shared/connector"
+	"github.com/riftline/riftline/shared/kafka"
 )
 
 // Position is where a topic-partition stands.
@@ -66,7 +67,8 @@ type Change struct {
 	DryRun bool
 	// AbandonPlan gives up a plan in flight of which no object is there.
 	AbandonPlan bool
-	// Unverified takes the person's word where it cannot be verified which records the objects hold.
+	// Unverified takes the person's word where it cannot be verified which records the objects hold, or where a batch is
+	// too large to be read.
 	Unverified bool
 }
 
@@ -344,6 +346,13 @@ func (p *partition) covered(ctx context.Context, c Change, before *present, know
 		return err
 	}
 	n, err := p.countRecords(ctx, at, c.Offset)
+	var large *kafka.LargeBatchError
+	if errors.As(err, &large) {
+		if n == 0 {
+			return p.pastLarge(c, large, out)
+		}
+		err = nil
+	}
 	if err == nil && n > 0 {
 		return p.stop("%d records from offset %d to %d are in no object and would be taken for archived. To leave records out: %s. Nothing was written",
 			n, max(at, p.bounds.Start), c.Offset-1, p.command(string(Skip), "OFFSET..OFFSET"))
