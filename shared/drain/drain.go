@@ -202,14 +202,17 @@ func begin(ctx context.Context, s connector.Sink, d Deps) ([]*partition, error) 
 	fetched := s.MemoryMax / 2
 	d.Consumer.Share(fetched, readers, max(s.MemoryMax, leastBatch))
 	if d.Holds != nil {
-		d.Holds(s.MemoryMax + fetched + int64(readers-1)*perPartition)
+		d.Holds(s.MemoryMax + fetched + besides(s.MemoryMax, readers))
 	}
 	return ours, nil
 }
 
-// perPartition is what a further partition that is drained at the same time has besides: connections, the buffers of its
-// requests.
-const perPartition = 3 << 20
+// besides is what further partitions that are drained at the same time have besides: connections, the buffers of their
+// requests, compressors. With less the heap would be collected all the time; with 16 MiB each it is not, where
+// riftline.memory.max.bytes is what it is by default, and three of them have enough for all.
+func besides(limit int64, partitions int) int64 {
+	return int64(min(partitions-1, 3)) * limit / 2
+}
 
 // topicsOf finds the topics of a sink: those that it names, or those whose names match, Kafka's own left out. A pattern
 // that no topic matches is no error, since topics may come; it is said.
