@@ -211,7 +211,7 @@ func begin(ctx context.Context, s connector.Sink, d Deps) ([]*partition, error) 
 // requests, compressors. With less the heap would be collected all the time; with 16 MiB each it is not, where
 // riftline.memory.max.bytes is what it is by default, and three of them have enough for all.
 func besides(limit int64, partitions int) int64 {
-	return int64(min(partitions-1, 3)) * limit / 2
+	return int64(min(max(partitions-1, 0), 3)) * limit / 2
 }
 
 // topicsOf finds the topics of a sink: those that it names, or those whose names match, Kafka's own left out. A pattern
