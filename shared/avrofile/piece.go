@@ -48,13 +48,10 @@ var freePieces struct {
 	all [][]byte
 }
 
-// fresh is memory for a block: room for its head, and for some bytes more.
+// fresh is memory for a block: room for its head, and for some bytes more; for 0 bytes, that of nearly all pieces.
 func fresh(size int) []byte {
-	if headRoom+size > pieceSize {
-		return make([]byte, headRoom, headRoom+size)
-	}
-	if size > 0 && headRoom+size <= smallPiece {
-		return make([]byte, headRoom, headRoom+size)
+	if n := headRoom + size; n > pieceSize || size > 0 && n <= smallPiece {
+		return make([]byte, headRoom, n)
 	}
 	freePieces.Lock()
 	defer freePieces.Unlock()

@@ -68,8 +68,6 @@ type late struct {
 	random *rand.Rand
 }
 
-func (*late) Write([]byte) (int, error) { panic("a piece is written") }
-
 func (l *late) Take(p Piece) error {
 	l.waits = append(l.waits, p)
 	for len(l.waits) > l.random.IntN(6) {
@@ -119,7 +117,7 @@ func TestFilesInMemoryThatIsUsedAgain(t *testing.T) {
 					}
 				}
 				to := &late{random: random}
-				w := f.NewWriter(to, Sync{byte(seed), byte(n)})
+				w := f.NewWriterTo(to, Sync{byte(seed), byte(n)})
 				for _, body := range all {
 					if err := w.Append(body); err != nil {
 						t.Error(err)

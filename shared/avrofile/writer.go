@@ -86,7 +86,7 @@ type Taker interface {
 // Writer writes a container file. Its bytes depend on the format, the sync marker and the bodies alone. Blocks are
 // compressed in goroutines of their own, and written in their order.
 type Writer struct {
-	out     io.Writer
+	out     Taker
 	format  *Format
 	sync    Sync
 	started bool
@@ -108,10 +108,21 @@ type packed struct {
 	held       int
 }
 
-// NewWriter begins a file; nothing is written before the first block is full or [Writer.Close] is called. An out that is
-// a [Taker] gets each piece by Take, any other a copy by Write.
-func (f *Format) NewWriter(out io.Writer, sync Sync) *Writer {
+// NewWriter begins a file; nothing is written before the first block is full or [Writer.Close] is called.
+func (f *Format) NewWriter(out io.Writer, sync Sync) *Writer { return f.NewWriterTo(copied{out}, sync) }
+
+// NewWriterTo begins a file as NewWriter does, whose pieces are handed on instead of copied.
+func (f *Format) NewWriterTo(out Taker, sync Sync) *Writer {
 	return &Writer{out: out, format: f, sync: sync}
+}
+
+// copied is an output that is no Taker.
+type copied struct{ out io.Writer }
+
+func (c copied) Take(p Piece) error {
+	_, err := c.out.Write(p.Bytes())
+	p.Release()
+	return err //nolint:wrapcheck // the writer says what it was doing
 }
 
 // Append adds a record by its binary form, which must fit the schema: [Walk.Check].
@@ -236,14 +247,7 @@ func (w *Writer) writeBlock(block []byte, count int64) error {
 }
 
 func (w *Writer) give(p Piece) error {
-	var err error
-	if to, ok := w.out.(Taker); ok {
-		err = to.Take(p)
-	} else {
-		_, err = w.out.Write(p.Bytes())
-		p.Release()
-	}
-	if err != nil {
+	if err := w.out.Take(p); err != nil {
 		return fmt.Errorf("writing an Avro block: %w", err)
 	}
 	return nil

@@ -71,7 +71,7 @@ func (p *partition) newFile(ctx context.Context, plan, name string, first int64,
 		planned: PlannedObject{Name: name, First: first, Last: first, SchemaID: t.id},
 		limit:   max(int(min(int64(p.sink.PartSize), p.account.part()/streams)), minStream),
 	}
-	f.avro = t.files.NewWriter(f, avrofile.SyncOf(p.topic.Name, p.number, first))
+	f.avro = t.files.NewWriterTo(f, avrofile.SyncOf(p.topic.Name, p.number, first))
 	f.begin = func() *bucket.Writer {
 		o := bucket.WriterOptions{PartSize: f.limit, ContentType: contentType, Metadata: f.metadata(false)}
 		f.streamed = o.Held()
@@ -97,31 +97,22 @@ func (f *file) add(offset int64, body []byte, next bool) error {
 	return nil
 }
 
-// Write is not used: pieces are taken with their memory.
-func (f *file) Write(b []byte) (int, error) {
-	return 0, fmt.Errorf("%d bytes were not taken as a piece: this is a fault of riftline", len(b))
-}
-
 // Take takes what the container file's writer writes.
 func (f *file) Take(p avrofile.Piece) error {
 	f.size += int64(len(p.Bytes()))
+	pieces := []avrofile.Piece{p}
 	if f.stream == nil {
 		f.pieces, f.kept = append(f.pieces, p), f.kept+p.Held()
 		if f.kept <= f.limit {
 			return nil
 		}
 		f.stream = f.begin()
-		whole := f.pieces
-		f.pieces, f.kept = nil, 0
-		for _, p := range whole {
-			if err := f.stream.Take(p.Bytes(), p.Release); err != nil {
-				return fmt.Errorf("uploading: %w", err)
-			}
-		}
-		return nil
+		pieces, f.pieces, f.kept = f.pieces, nil, 0
 	}
-	if err := f.stream.Take(p.Bytes(), p.Release); err != nil {
-		return fmt.Errorf("uploading: %w", err)
+	for _, p := range pieces {
+		if err := f.stream.Take(p.Bytes(), p.Release); err != nil {
+			return fmt.Errorf("uploading: %w", err)
+		}
 	}
 	return nil
 }
