@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/binary"
@@ -54,11 +55,10 @@ func (c *client) dial(ctx context.Context, node int32, address string) (*link, e
 	if err != nil {
 		return nil, err
 	}
-	l := &link{conn: conn, node: node, timeout: s.requestTimeout + s.fetchWait}
-	if s.ClientID == "" {
-		l.formatter = kmsg.NewRequestFormatter(kmsg.FormatterClientID("kgo"))
-	} else {
-		l.formatter = kmsg.NewRequestFormatter(kmsg.FormatterClientID(s.ClientID))
+	l := &link{
+		conn: conn, node: node, timeout: s.requestTimeout + s.fetchWait,
+		// Without a client.id, the library's own.
+		formatter: kmsg.NewRequestFormatter(kmsg.FormatterClientID(cmp.Or(s.ClientID, "kgo"))),
 	}
 	if err := l.open(ctx, s, address); err != nil {
 		_ = conn.Close()

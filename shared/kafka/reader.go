@@ -306,7 +306,6 @@ func (r *Reader) request(at int64) *kmsg.FetchRequest {
 	s := r.c.client.settings
 	req := kmsg.NewPtrFetchRequest()
 	req.ReplicaID, req.SessionEpoch = -1, -1
-	req.MaxWaitMillis, req.MinBytes = int32(s.fetchWait.Milliseconds()), s.fetchMin
 	// The partition's limit is to be the one that ends a response: the embedded broker leaves the aborted transactions out
 	// of one that the other has ended.
 	req.MaxBytes = int32(min(2*int64(r.maxBytes), math.MaxInt32))
@@ -314,6 +313,8 @@ func (r *Reader) request(at int64) *kmsg.FetchRequest {
 	if r.bytes > 0 {
 		bytes = r.bytes
 	}
+	// A response cannot come to more than what it is limited to: the broker would wait for it each time.
+	req.MaxWaitMillis, req.MinBytes = int32(s.fetchWait.Milliseconds()), min(s.fetchMin, bytes)
 	req.IsolationLevel = 1
 	t := kmsg.NewFetchRequestTopic()
 	t.Topic, t.TopicID = r.topic.Name, r.topic.ID

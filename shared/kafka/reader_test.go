@@ -369,3 +369,18 @@ func TestProcessGrowsForALargeBatch(t *testing.T) {
 		t.Fatalf("the whole batch: %+v, %v", p, err)
 	}
 }
+
+// A broker is not asked to wait for more than a response may have, whatever fetch.min.bytes says.
+func TestMinimumIsWithinTheLimit(t *testing.T) {
+	k := connector.Kafka{Brokers: []string{"127.0.0.1:1"}, Client: map[string]string{"fetch.min.bytes": "1000000"}}
+	r := consumer(t, k, "group").Read(Topic{Name: "topic"}, 0, 0, 10)
+	defer r.Close()
+	r.maxBytes = 4 << 20
+	for limit, want := range map[int32]int32{0: 1_000_000, 500_000: 500_000, 3 << 20: 1_000_000} {
+		r.bytes = limit
+		req := r.request(0)
+		if req.MinBytes != want || limit > 0 && req.Topics[0].Partitions[0].PartitionMaxBytes != limit {
+			t.Errorf("limit %d: %d bytes at least, want %d", limit, req.MinBytes, want)
+		}
+	}
+}
