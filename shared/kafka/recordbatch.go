@@ -182,7 +182,7 @@ func (b *Batch) Next(r *kgo.Record) (bool, error) {
 func (b *Batch) nextRecord(r *kgo.Record) (bool, error) {
 	for b.count > 0 {
 		b.count--
-		size, n := varint(b.left)
+		size, n := varint32(b.left)
 		if n <= 0 || size < 0 || size > int64(len(b.left)-n) {
 			return false, b.bad("a record has no end")
 		}
@@ -208,7 +208,7 @@ func (b *Batch) bad(what string) error {
 func (b *Batch) read(in []byte, r *kgo.Record) (bool, error) {
 	f := fields{in: in}
 	f.skip(1) // attributes of the record, of which there are none
-	time := f.number()
+	time := f.long()
 	delta := f.number()
 	// An offset that comes twice would have the second record taken for one that was looked at before.
 	if !f.ok() || delta < b.least || delta >= b.after-b.first {
@@ -297,9 +297,13 @@ func (f *fields) skip(n int) {
 	f.in = f.in[n:]
 }
 
-// number reads a variable-length zig-zag number.
-func (f *fields) number() int64 {
-	v, n := varint(f.in)
+// long reads a variable-length zig-zag number of 64 bits.
+func (f *fields) long() int64 { return f.took(varint(f.in)) }
+
+// number reads one of 32 bits, which all numbers of a record are but its time.
+func (f *fields) number() int64 { return f.took(varint32(f.in)) }
+
+func (f *fields) took(v int64, n int) int64 {
 	if n <= 0 {
 		f.failed, f.in = true, nil
 		return 0
@@ -334,4 +338,14 @@ func varint(in []byte) (int64, int) {
 		}
 	}
 	return binary.Varint(in)
+}
+
+// varint32 is a varint that has no more than 32 bits, and no more bytes than those need: what has more was not written
+// by Kafka, and its readers refuse it.
+func varint32(in []byte) (int64, int) {
+	v, n := varint(in)
+	if n > binary.MaxVarintLen32 || v != int64(int32(v)) {
+		return 0, -1
+	}
+	return v, n
 }

@@ -251,6 +251,10 @@ func TestDamagedBatches(t *testing.T) {
 		"not compressed":       {first: 1, version: 2, attributes: 4, count: 1, records: appendRecord(nil, 0, 0, nil, []byte("b"))},
 		"value without an end": {first: 1, version: 2, count: 1, records: []byte{8, 0, 0, 0, 1, 80}},
 		"headers without end":  {first: 1, version: 2, count: 1, records: []byte{12, 0, 0, 0, 1, 1, 80}},
+		"size of 33 bits":      {first: 1, version: 2, count: 1, records: append([]byte{0x8e, 0x80, 0x80, 0x80, 0x80, 0}, 0, 0, 0, 1, 1, 0, 0)},
+		"offset of 6 bytes":    {first: 1, version: 2, count: 1, records: []byte{22, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0, 1, 1, 0}},
+		"key below 32 bits":    {first: 1, version: 2, count: 1, records: []byte{20, 0, 0, 0, 0xc7, 0xc7, 0xc7, 0xc7, 0x30, 1, 0}},
+		"value below 32 bits":  {first: 1, version: 2, count: 1, records: []byte{20, 0, 0, 0, 1, 0xc7, 0xc7, 0xc7, 0xc7, 0x30, 0}},
 		"headers below 0":      {first: 1, version: 2, count: 1, records: []byte{12, 0, 0, 0, 1, 1, 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -328,6 +332,7 @@ func TestOldMessages(t *testing.T) {
 func FuzzRecords(f *testing.F) {
 	f.Add(appendRecord(appendRecord(nil, 5, 0, []byte("k"), []byte("v"), kgo.RecordHeader{Key: "h", Value: []byte("x")}), -5, 1, nil, nil), int32(2), int32(1), int16(0))
 	f.Add([]byte{8, 0, 0, 0, 1, 80}, int32(1), int32(0), int16(attrLogAppendTime))
+	f.Add([]byte(" 000\xc7\xc7\xc7\xc701\x00000000"), int32(1), int32(50), int16(-40)) // a key's length of more than 32 bits
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, int32(1), int32(9), int16(attrControl|attrTransactional))
 	f.Fuzz(func(t *testing.T, records []byte, count, lastDelta int32, attributes int16) {
 		attributes &= 0x7f // the library takes a bit without a meaning for one of the formats before
