@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -332,7 +333,8 @@ func TestOldMessages(t *testing.T) {
 func FuzzRecords(f *testing.F) {
 	f.Add(appendRecord(appendRecord(nil, 5, 0, []byte("k"), []byte("v"), kgo.RecordHeader{Key: "h", Value: []byte("x")}), -5, 1, nil, nil), int32(2), int32(1), int16(0))
 	f.Add([]byte{8, 0, 0, 0, 1, 80}, int32(1), int32(0), int16(attrLogAppendTime))
-	f.Add([]byte(" 000\xc7\xc7\xc7\xc701\x00000000"), int32(1), int32(50), int16(-40)) // a key's length of more than 32 bits
+	f.Add([]byte(" 000\xc7\xc7\xc7\xc701\x00000000"), int32(1), int32(50), int16(-40))      // a key's length of more than 32 bits
+	f.Add([]byte("\x1c0\xac\xac\xac\xac\xac\xac0011\x0000"), int32(1), int32(72), int16(0)) // a timestamp of the year 5338
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, int32(1), int32(9), int16(attrControl|attrTransactional))
 	f.Fuzz(func(t *testing.T, records []byte, count, lastDelta int32, attributes int16) {
 		attributes &= 0x7f // the library takes a bit without a meaning for one of the formats before
@@ -351,11 +353,30 @@ func FuzzRecords(f *testing.F) {
 			t.Fatalf("%d records, next %d; the library %d, next %d, %v", len(got), next, len(want.Records), wantNext, want.Err)
 		}
 		for i, w := range want.Records {
-			if !sameRecord(got[i], w) {
+			g := *got[i]
+			g.Timestamp = libraryTime(g.Timestamp)
+			if !sameRecord(&g, w) {
 				t.Fatalf("record %d: %+v, the library %+v", i, got[i], w)
 			}
 		}
 	})
+}
+
+// libraryTime is a timestamp as the library has it, which counts nanoseconds: outside the years 1678 to 2262 that is
+// another one.
+func libraryTime(t time.Time) time.Time { return time.Unix(0, t.UnixMilli()*int64(time.Millisecond)) }
+
+// TestTimestampsBeyondTheLibrarys: what a producer gave is read, whatever year it is.
+func TestTimestampsBeyondTheLibrarys(t *testing.T) {
+	t.Parallel()
+	for _, ms := range []int64{math.MinInt64 + 1, -62_135_596_800_001, -1, 253_402_300_800_000, math.MaxInt64 - 1} {
+		part := kmsg.NewFetchResponseTopicPartition()
+		part.RecordBatches = madeBatch{version: 2, count: 1, firstTime: 1, records: appendRecord(nil, ms-1, 0, nil, []byte("a"))}.bytes(t)
+		records, _, err := unpackedRecords(offline(10), &part, 0)
+		if err != nil || len(records) != 1 || records[0].Timestamp.UnixMilli() != ms {
+			t.Errorf("%d: %v, %v", ms, records, err)
+		}
+	}
 }
 
 // TestReleasedBatchesAreUsedAgain: a reader goes through a compressed topic with few buffers, and what it gives is right
