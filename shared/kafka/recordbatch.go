@@ -234,10 +234,16 @@ func (b *Batch) read(in []byte, r *kgo.Record) (bool, error) {
 		if !f.ok() {
 			break
 		}
+		if key == nil {
+			return false, b.bad("a record's header has no key")
+		}
 		r.Headers = appendHeader(r.Headers, key, value)
 	}
 	if !f.ok() {
 		return false, b.bad("a record is cut off")
+	}
+	if len(f.in) > 0 {
+		return false, b.bad("a record is longer than its parts")
 	}
 	return true, nil
 }

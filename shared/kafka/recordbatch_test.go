@@ -255,6 +255,8 @@ func TestDamagedBatches(t *testing.T) {
 		"offset of 6 bytes":    {first: 1, version: 2, count: 1, records: []byte{22, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0, 1, 1, 0}},
 		"key below 32 bits":    {first: 1, version: 2, count: 1, records: []byte{20, 0, 0, 0, 0xc7, 0xc7, 0xc7, 0xc7, 0x30, 1, 0}},
 		"value below 32 bits":  {first: 1, version: 2, count: 1, records: []byte{20, 0, 0, 0, 1, 0xc7, 0xc7, 0xc7, 0xc7, 0x30, 0}},
+		"header key below 0":   {first: 1, version: 2, count: 1, records: []byte{16, 0, 0, 0, 1, 1, 2, 1, 1}},
+		"bytes after a record": {first: 1, version: 2, count: 1, records: []byte{14, 0, 0, 0, 1, 1, 0, 0}},
 		"headers below 0":      {first: 1, version: 2, count: 1, records: []byte{12, 0, 0, 0, 1, 1, 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -333,6 +335,7 @@ func FuzzRecords(f *testing.F) {
 	f.Add(appendRecord(appendRecord(nil, 5, 0, []byte("k"), []byte("v"), kgo.RecordHeader{Key: "h", Value: []byte("x")}), -5, 1, nil, nil), int32(2), int32(1), int16(0))
 	f.Add([]byte{8, 0, 0, 0, 1, 80}, int32(1), int32(0), int16(attrLogAppendTime))
 	f.Add([]byte(" 000\xc7\xc7\xc7\xc701\x00000000"), int32(1), int32(50), int16(-40)) // a key's length of more than 32 bits
+	f.Add(appendRecord(nil, 1<<60, 0, nil, []byte("v")), int32(1), int32(0), int16(0)) // a time that the library's takes to overflow
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, int32(1), int32(9), int16(attrControl|attrTransactional))
 	f.Fuzz(func(t *testing.T, records []byte, count, lastDelta int32, attributes int16) {
 		attributes &= 0x7f // the library takes a bit without a meaning for one of the formats before
@@ -351,7 +354,10 @@ func FuzzRecords(f *testing.F) {
 			t.Fatalf("%d records, next %d; the library %d, next %d, %v", len(got), next, len(want.Records), wantNext, want.Err)
 		}
 		for i, w := range want.Records {
-			if !sameRecord(got[i], w) {
+			// The library counts nanoseconds, of which 64 bits do not hold every number of milliseconds.
+			nanoseconds := w.Timestamp.UnixNano()
+			w.Timestamp = got[i].Timestamp
+			if !sameRecord(got[i], w) || got[i].Timestamp.UnixMilli()*1e6 != nanoseconds {
 				t.Fatalf("record %d: %+v, the library %+v", i, got[i], w)
 			}
 		}
