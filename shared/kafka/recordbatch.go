@@ -152,6 +152,8 @@ type Batch struct {
 	count              int
 	// least is the smallest offset delta that the next record may have.
 	least int64
+	// failed is why no further record can be read.
+	failed error
 
 	buffer *[]byte
 	pool   *buffers
@@ -167,7 +169,7 @@ type Batch struct {
 func (b *Batch) End() int64 { return b.next }
 
 // Next reads the next record into r and says whether there is one. What r refers to is valid until Release is called,
-// and its Headers until the next call.
+// and its Headers until the next call. An error stays.
 func (b *Batch) Next(r *kgo.Record) (bool, error) {
 	if b.old != nil {
 		return b.nextOld(r), nil
@@ -196,12 +198,13 @@ func (b *Batch) nextRecord(r *kgo.Record) (bool, error) {
 	if len(b.left) > 0 {
 		return false, b.bad("there is more in it than its records")
 	}
-	return false, nil
+	return false, b.failed
 }
 
 func (b *Batch) bad(what string) error {
 	b.count, b.left = 0, nil
-	return fmt.Errorf("%w: that at offset %d: %s", errBadBatch, b.first, what)
+	b.failed = fmt.Errorf("%w: that at offset %d: %s", errBadBatch, b.first, what)
+	return b.failed
 }
 
 // read reads a record, unless its offset is not wanted.

@@ -285,6 +285,31 @@ func TestDamagedBatches(t *testing.T) {
 	}
 }
 
+// TestDamageStays: a batch that is asked again after an error has not come to its end.
+func TestDamageStays(t *testing.T) {
+	t.Parallel()
+	part := kmsg.NewFetchResponseTopicPartition()
+	part.RecordBatches = madeBatch{version: 2, lastDelta: 1, count: 2, records: append(appendRecord(nil, 0, 0, nil, []byte("a")), 8)}.bytes(t)
+	r := offline(2)
+	p, _, err := r.process(&part, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.unpackPage(p, func(b *Batch, err error) bool {
+		var record kgo.Record
+		if ok, err := b.Next(&record); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		for range 2 {
+			if ok, err := b.Next(&record); ok || !errors.Is(err, errBadBatch) {
+				t.Error(ok, err)
+			}
+		}
+		b.Release()
+		return false
+	})
+}
+
 // TestOffsetsInABatchAscend: a record whose offset another one had is not passed over.
 func TestOffsetsInABatchAscend(t *testing.T) {
 	t.Parallel()
