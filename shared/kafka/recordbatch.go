@@ -349,8 +349,8 @@ func varint(in []byte) (int64, int) {
 	return binary.Varint(in)
 }
 
-// varint32 is a varint that has no more than 32 bits, and no more bytes than those need: what has more was not written
-// by Kafka, and its readers refuse it.
+// varint32 is a varint that has no more than 32 bits, and no more bytes than those need. What has more was not written by
+// Kafka: its reader refuses a sixth byte and leaves out what bits the fifth has too many, the library refuses both.
 func varint32(in []byte) (int64, int) {
 	v, n := varint(in)
 	if n > binary.MaxVarintLen32 || v != int64(int32(v)) {
