@@ -272,8 +272,7 @@ func (c *checker) run(p *program, i, depth int) int {
 			i = c.skip(n, i)
 		case kindEnum:
 			var n int64
-			n, i = c.long(i)
-			if i >= 0 && (n < 0 || n >= o.size) {
+			if n, i = c.index(i); i >= 0 && (n < 0 || n >= o.size) {
 				i = c.fail(start, reasonEnum)
 			}
 		case kindRecord:
@@ -301,7 +300,7 @@ func (c *checker) union(o *op, i, depth int) int {
 	if i < len(c.b) && c.b[i] < 0x80 {
 		n = int64(c.b[i]>>1) ^ -int64(c.b[i]&1)
 		i++
-	} else if n, i = c.long(i); i < 0 {
+	} else if n, i = c.index(i); i < 0 {
 		return failed
 	}
 	if n < 0 || n >= int64(len(o.branches)) {
@@ -420,13 +419,19 @@ func (c *checker) long(i int) (int64, int) {
 }
 
 func (c *checker) int(i int) int {
-	start := i
 	if i < len(c.b) && c.b[i] < 0x80 {
 		return i + 1
 	}
+	_, i = c.index(i)
+	return i
+}
+
+// index reads the number of a symbol or a branch, which is an int: Java's reader takes no more than five bytes for it.
+func (c *checker) index(i int) (int64, int) {
+	start := i
 	v, i := c.long(i)
 	if i >= 0 && (v > math.MaxInt32 || v < math.MinInt32 || i-start > 5) {
-		return c.fail(start, reasonVarint)
+		return 0, c.fail(start, reasonVarint)
 	}
-	return i
+	return v, i
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -174,7 +175,7 @@ func cloned(headers []kgo.RecordHeader) []kgo.RecordHeader {
 func (p *partition) letter(r *kgo.Record, topic string, where failure, reason string) *kgo.Record {
 	offset := r.Offset
 	letter := &kgo.Record{Topic: topic, Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp}
-	if letter.Timestamp.Before(time.UnixMilli(0)) {
+	if ms := letter.Timestamp.UnixMilli(); ms < 0 || ms > math.MaxInt64/int64(time.Millisecond) {
 		letter.Timestamp = time.Time{} // the producer's clock
 	}
 	if !p.sink.Errors.DeadLetterHeaders {

@@ -2,6 +2,7 @@ package drain
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"testing"
@@ -193,6 +194,17 @@ func TestDeadLettersWithoutHeaders(t *testing.T) {
 	w.drain(Drained)
 	if got := w.letters(); len(got) != 1 || len(got[0].Headers) != 0 {
 		t.Fatalf("%v", got)
+	}
+}
+
+// TestDeadLettersOfImpossibleTimes: a time that the client library cannot hold would be sent as another one.
+func TestDeadLettersOfImpossibleTimes(t *testing.T) {
+	t.Parallel()
+	for ms, kept := range map[int64]bool{-1: false, 0: true, 1 << 41: true, 9_223_372_036_854: true, 9_223_372_036_855: false, math.MaxInt64: false} {
+		sent := (&partition{}).letter(&kgo.Record{Timestamp: time.UnixMilli(ms)}, deadTopic, inConverter, "").Timestamp
+		if kept && sent.UnixNano()/1e6 != ms || !kept && !sent.IsZero() {
+			t.Errorf("%d becomes %v", ms, sent)
+		}
 	}
 }
 

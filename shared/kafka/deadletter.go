@@ -107,6 +107,8 @@ func (d *DeadLetters) produce(ctx context.Context, p *Producer, records []*kgo.R
 		case r.Err == nil:
 		case errors.Is(r.Err, kerr.MessageTooLarge):
 			return fmt.Errorf("writing a dead letter of %d bytes to topic %s: %w; raise max.message.bytes of that topic", len(r.Record.Value), r.Record.Topic, r.Err)
+		case errors.Is(r.Err, kerr.InvalidTimestamp):
+			return fmt.Errorf("writing a dead letter of %s to topic %s: %w; raise message.timestamp.after.max.ms of that topic", r.Record.Timestamp, r.Record.Topic, r.Err)
 		case errors.Is(r.Err, kerr.UnknownTopicOrPartition):
 			return fmt.Errorf("writing a dead letter to topic %s: %w", r.Record.Topic, is(ErrTopicMissing, r.Err))
 		default:

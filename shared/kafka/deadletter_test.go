@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -78,5 +79,28 @@ func TestDeadLettersAreRefused(t *testing.T) {
 				t.Fatalf("%v, want %v", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestADeadLettersTimeIsRefused: since Kafka 3.6 a topic takes no time that is too far ahead.
+func TestADeadLettersTimeIsRefused(t *testing.T) {
+	t.Parallel()
+	c, k := brokers(t)
+	d := deadLetters(t, k)
+	if err := d.Ready(limit(t), "dead", 1); err != nil {
+		t.Fatal(err)
+	}
+	c.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		asked := req.(*kmsg.ProduceRequest).Topics[0]
+		resp := req.ResponseKind().(*kmsg.ProduceResponse)
+		topic, one := kmsg.NewProduceResponseTopic(), kmsg.NewProduceResponseTopicPartition()
+		topic.Topic, topic.TopicID, one.ErrorCode = asked.Topic, asked.TopicID, kerr.InvalidTimestamp.Code
+		topic.Partitions = append(topic.Partitions, one)
+		resp.Topics = append(resp.Topics, topic)
+		return resp, nil, true
+	})
+	err := d.Produce(limit(t), []*kgo.Record{{Topic: "dead"}})
+	if !errors.Is(err, kerr.InvalidTimestamp) || !strings.Contains(err.Error(), "message.timestamp.after.max.ms") {
+		t.Fatal(err)
 	}
 }

@@ -28,7 +28,11 @@ func (r *Reader) ask(k *kgo.Client, leader int32, at int64) (*kmsg.FetchResponse
 		r.c.client.log.DebugContext(r.ctx, "a connection for fetches failed; the client's own is used",
 			slog.String("topic", r.topic.Name), slog.Int("partition", int(r.partition)), slog.Int("broker", int(leader)), slog.Any("error", err))
 	}
-	resp, err := k.Broker(int(leader)).Request(r.ctx, r.request(at))
+	var req kmsg.Request = r.request(at)
+	if r.topic.ID == [16]byte{} {
+		req = byName{r.request(at)}
+	}
+	resp, err := k.Broker(int(leader)).Request(r.ctx, req)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -40,6 +44,16 @@ func (r *Reader) ask(k *kgo.Client, leader int32, at int64) (*kmsg.FetchResponse
 	}
 	return f, nil, nil
 }
+
+// byName is a fetch that gives its topic's name: with an old inter.broker.protocol.version brokers know the later
+// requests, which give the id, and have no ids (the library's issue 295).
+type byName struct{ *kmsg.FetchRequest }
+
+// MaxVersion implements [kmsg.Request].
+func (byName) MaxVersion() int16 { return 12 }
+
+// Timeout implements [kmsg.TimeoutRequest], as the library does for the request itself.
+func (r byName) Timeout() int32 { return r.MaxWaitMillis }
 
 func (r *Reader) askLink(leader int32, at int64) (*kmsg.FetchResponse, *memory, error) {
 	if l := r.link; l != nil && (l.node != leader || l.pending && r.asked != at || !l.pending && !l.usable()) {

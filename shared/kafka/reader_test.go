@@ -384,3 +384,30 @@ func TestMinimumIsWithinTheLimit(t *testing.T) {
 		}
 	}
 }
+
+// TestReadsATopicWithoutAnID: brokers of an old inter.broker.protocol.version have no ids and know the requests that give
+// them.
+func TestReadsATopicWithoutAnID(t *testing.T) {
+	everywhere(t, func(t *testing.T, k connector.Kafka) {
+		topic := makeTopic(t, k, 1, nil)
+		p := producer(t, k, name(t, "source"))
+		fence(t, p)
+		for i := range int64(4) {
+			publish(t, p, topic, Marker{fmt.Sprint("i", i), i + 1}, "a", "b")
+		}
+		c := consumer(t, k, "none")
+		if _, err := c.Topics(limit(t), []string{topic.Name}); err != nil {
+			t.Fatal(err)
+		}
+		end := settled(t, c, topic).StableEnd
+		topic.ID = [16]byte{}
+		for _, long := range []int64{longRead, -1} { // by the library alone, and by a link
+			c.longRead = long
+			r := c.Read(topic, 0, 0, end)
+			r.maxBytes = 1
+			if values, next := readAll(t, r); len(values) != 8 || next != end {
+				t.Errorf("%d records, next %d", len(values), next)
+			}
+		}
+	})
+}

@@ -152,6 +152,8 @@ type Batch struct {
 	count              int
 	// least is the smallest offset delta that the next record may have.
 	least int64
+	// failed is why no further record can be read.
+	failed error
 
 	buffer *[]byte
 	pool   *buffers
@@ -167,7 +169,7 @@ type Batch struct {
 func (b *Batch) End() int64 { return b.next }
 
 // Next reads the next record into r and says whether there is one. What r refers to is valid until Release is called,
-// and its Headers until the next call.
+// and its Headers until the next call. An error stays.
 func (b *Batch) Next(r *kgo.Record) (bool, error) {
 	if b.old != nil {
 		return b.nextOld(r), nil
@@ -196,12 +198,13 @@ func (b *Batch) nextRecord(r *kgo.Record) (bool, error) {
 	if len(b.left) > 0 {
 		return false, b.bad("there is more in it than its records")
 	}
-	return false, nil
+	return false, b.failed
 }
 
 func (b *Batch) bad(what string) error {
 	b.count, b.left = 0, nil
-	return fmt.Errorf("%w: that at offset %d: %s", errBadBatch, b.first, what)
+	b.failed = fmt.Errorf("%w: that at offset %d: %s", errBadBatch, b.first, what)
+	return b.failed
 }
 
 // read reads a record, unless its offset is not wanted.
@@ -234,10 +237,16 @@ func (b *Batch) read(in []byte, r *kgo.Record) (bool, error) {
 		if !f.ok() {
 			break
 		}
+		if key == nil {
+			return false, b.bad("a record's header has no key")
+		}
 		r.Headers = appendHeader(r.Headers, key, value)
 	}
 	if !f.ok() {
 		return false, b.bad("a record is cut off")
+	}
+	if len(f.in) > 0 {
+		return false, b.bad("a record is longer than its parts")
 	}
 	return true, nil
 }
@@ -340,8 +349,8 @@ func varint(in []byte) (int64, int) {
 	return binary.Varint(in)
 }
 
-// varint32 is a varint that has no more than 32 bits, and no more bytes than those need: what has more was not written
-// by Kafka, and its readers refuse it.
+// varint32 is a varint that has no more than 32 bits, and no more bytes than those need. What has more was not written by
+// Kafka: its reader refuses a sixth byte and leaves out what bits the fifth has too many, the library refuses both.
 func varint32(in []byte) (int64, int) {
 	v, n := varint(in)
 	if n > binary.MaxVarintLen32 || v != int64(int32(v)) {

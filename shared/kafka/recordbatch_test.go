@@ -256,6 +256,8 @@ func TestDamagedBatches(t *testing.T) {
 		"offset of 6 bytes":    {first: 1, version: 2, count: 1, records: []byte{22, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0, 1, 1, 0}},
 		"key below 32 bits":    {first: 1, version: 2, count: 1, records: []byte{20, 0, 0, 0, 0xc7, 0xc7, 0xc7, 0xc7, 0x30, 1, 0}},
 		"value below 32 bits":  {first: 1, version: 2, count: 1, records: []byte{20, 0, 0, 0, 1, 0xc7, 0xc7, 0xc7, 0xc7, 0x30, 0}},
+		"header key below 0":   {first: 1, version: 2, count: 1, records: []byte{16, 0, 0, 0, 1, 1, 2, 1, 1}},
+		"bytes after a record": {first: 1, version: 2, count: 1, records: []byte{14, 0, 0, 0, 1, 1, 0, 0}},
 		"headers below 0":      {first: 1, version: 2, count: 1, records: []byte{12, 0, 0, 0, 1, 1, 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -282,6 +284,31 @@ func TestDamagedBatches(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDamageStays: a batch that is asked again after an error has not come to its end.
+func TestDamageStays(t *testing.T) {
+	t.Parallel()
+	part := kmsg.NewFetchResponseTopicPartition()
+	part.RecordBatches = madeBatch{version: 2, lastDelta: 1, count: 2, records: append(appendRecord(nil, 0, 0, nil, []byte("a")), 8)}.bytes(t)
+	r := offline(2)
+	p, _, err := r.process(&part, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.unpackPage(p, func(b *Batch, err error) bool {
+		var record kgo.Record
+		if ok, err := b.Next(&record); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		for range 2 {
+			if ok, err := b.Next(&record); ok || !errors.Is(err, errBadBatch) {
+				t.Error(ok, err)
+			}
+		}
+		b.Release()
+		return false
+	})
 }
 
 // TestOffsetsInABatchAscend: a record whose offset another one had is not passed over.
@@ -335,6 +362,7 @@ func FuzzRecords(f *testing.F) {
 	f.Add([]byte{8, 0, 0, 0, 1, 80}, int32(1), int32(0), int16(attrLogAppendTime))
 	f.Add([]byte(" 000\xc7\xc7\xc7\xc701\x00000000"), int32(1), int32(50), int16(-40))      // a key's length of more than 32 bits
 	f.Add([]byte("\x1c0\xac\xac\xac\xac\xac\xac0011\x0000"), int32(1), int32(72), int16(0)) // a timestamp of the year 5338
+	f.Add(appendRecord(nil, 1<<60, 0, nil, []byte("v")), int32(1), int32(0), int16(0))      // one that the library's takes to overflow
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, int32(1), int32(9), int16(attrControl|attrTransactional))
 	f.Fuzz(func(t *testing.T, records []byte, count, lastDelta int32, attributes int16) {
 		attributes &= 0x7f // the library takes a bit without a meaning for one of the formats before
