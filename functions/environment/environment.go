@@ -22,6 +22,7 @@ import (
 	"github.com/riftline/riftline/shared/drain"
 	"github.com/riftline/riftline/shared/logging"
 	"github.com/riftline/riftline/shared/poll"
+	"github.com/riftline/riftline/shared/ratelimit"
 	"github.com/riftline/riftline/shared/secret"
 )
 
@@ -65,6 +66,8 @@ type Environment struct {
 	// Getenv looks up a variable of the environment that was read.
 	Getenv func(string) string
 
+	// limits are the rate limits of the APIs that polls ask.
+	limits ratelimit.Limiter
 	// ballast is what makes room in the heap.
 	ballast []byte
 

@@ -119,7 +119,9 @@ func (e *Environment) pollDeps(ctx context.Context, c connector.Connector) (poll
 	}
 	if deps.NewFetcher == nil {
 		deps.NewFetcher = func(s connector.Source) (poll.Fetcher, error) {
-			return httpsource.New(s, httpsource.Options{Resolve: e.Resolve, RootCAs: e.RootCAs, UserAgent: "riftline/" + Version})
+			return httpsource.New(s, httpsource.Options{
+				Resolve: e.Resolve, RootCAs: e.RootCAs, UserAgent: "riftline/" + Version, Limits: &e.limits,
+			})
 		}
 	}
 	if deps.Refresh == nil {

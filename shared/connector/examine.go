@@ -364,6 +364,14 @@ func (e *examination) long(key string) int64 {
 	return n
 }
 
+func (e *examination) fraction(key string) float64 {
+	f, err := strconv.ParseFloat(e.filled(key), 64)
+	if err != nil {
+		return 0
+	}
+	return f
+}
+
 func (e *examination) bool(key string) bool { return strings.EqualFold(e.filled(key), "true") }
 
 func (e *examination) millis(key string) time.Duration {

@@ -22,6 +22,9 @@ type Source struct {
 	Variables map[string]string
 	Response  Response
 	Client    HTTPClient
+	// RateLimitShare is riftline.ratelimit.share: the part of each of the API's rate-limit windows that the connector may
+	// use, above 0 and up to 1.
+	RateLimitShare float64
 
 	// Key are the pointers of the offset property "key", in the order in which their values are joined.
 	Key []string

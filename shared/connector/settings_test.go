@@ -56,10 +56,11 @@ func TestTheUsersSource(t *testing.T) {
 			URL: "https://kr.api.riotgames.com/lol/league/v4/challengerleagues/by-queue/RANKED_SOLO_5x5", Method: "GET", BareNames: true,
 			Headers: []Header{{"X-Riot-Token", secret.New("secret-of-riot-api-key")}},
 		},
-		Response:    Response{ListPointer: "/entries", RecordPointer: "/", Process: []CodeRange{{200, 299}}, Skip: []CodeRange{{300, 399}}, MaxBytes: 64 << 20},
-		Client:      HTTPClient{ConnectTimeout: 2 * time.Second, ReadTimeout: 10 * time.Second, KeepAlive: 5 * time.Minute, MaxIdle: 1},
-		Key:         []string{"/summonerId"},
-		KeyFallback: true, Dedupe: Dedupe{Mode: Snapshot, Keep: 30 * 24 * time.Hour},
+		Response:       Response{ListPointer: "/entries", RecordPointer: "/", Process: []CodeRange{{200, 299}}, Skip: []CodeRange{{300, 399}}, MaxBytes: 64 << 20},
+		Client:         HTTPClient{ConnectTimeout: 2 * time.Second, ReadTimeout: 10 * time.Second, KeepAlive: 5 * time.Minute, MaxIdle: 1},
+		RateLimitShare: 1,
+		Key:            []string{"/summonerId"},
+		KeyFallback:    true, Dedupe: Dedupe{Mode: Snapshot, Keep: 30 * 24 * time.Hour},
 		KeyConverter: StringConverter, ValueConverter: AvroConverter,
 		Registry:    Registry{URLs: []string{"http://registry:8081"}},
 		ValueFields: "auto", ExactlyOnceRequired: true, MarkerAge: 12 * time.Hour,
@@ -132,6 +133,7 @@ func TestEverySourceSettingArrives(t *testing.T) {
 		"riftline.dedupe.keep":                      "36h",
 		"riftline.key.fallback":                     "false",
 		"riftline.response.max.bytes":               "1000",
+		"riftline.ratelimit.share":                  "0.25",
 		"riftline.value.fields":                     "none",
 		"riftline.marker.topic":                     "markers",
 		"riftline.marker.age":                       "2d",
@@ -174,7 +176,7 @@ func TestEverySourceSettingArrives(t *testing.T) {
 	if want := (Dedupe{Mode: Snapshot, Ignore: []string{"/x", "/y/z"}, Keep: 36 * time.Hour}); !reflect.DeepEqual(s.Dedupe, want) {
 		t.Errorf("dedupe: %+v", s.Dedupe)
 	}
-	if s.KeyFallback || s.ExactlyOnceRequired || s.ValueFields != "none" || s.MarkerTopic != "markers" || s.MarkerAge != 48*time.Hour || s.KeyConverter != AvroConverter {
+	if s.RateLimitShare != 0.25 || s.KeyFallback || s.ExactlyOnceRequired || s.ValueFields != "none" || s.MarkerTopic != "markers" || s.MarkerAge != 48*time.Hour || s.KeyConverter != AvroConverter {
 		t.Errorf("%+v", s)
 	}
 	if want := (&TopicCreation{Partitions: 6, Replication: -1, Configs: map[string]string{"cleanup.policy": "compact"}}); !reflect.DeepEqual(s.TopicCreation, want) {

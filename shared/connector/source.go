@@ -30,6 +30,7 @@ func (c Connector) Source(ctx context.Context, w Worker, r *secret.Resolver, o C
 		Request:             e.request(),
 		Response:            e.response(),
 		Client:              e.httpClient(),
+		RateLimitShare:      e.fraction("riftline.ratelimit.share"),
 		KeyFallback:         e.bool("riftline.key.fallback"),
 		Matrix:              e.templates.matrix,
 		Timestamp:           e.timestamp.pointer,

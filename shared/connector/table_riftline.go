@@ -22,7 +22,7 @@ var riftlineSourceKeys = []entry{
 	{key: "riftline.pagination.pointer", class: Ignored, reason: "belongs to riftline.pagination"},
 	{key: "riftline.pagination.max.pages", def: "1000", class: Ignored, reason: "belongs to riftline.pagination", check: positive},
 	{key: "riftline.response.max.bytes", def: "67108864", class: Honoured, reason: "a larger answer, decompressed, fails the poll", check: whole(1, 1<<40)},
-	{key: "riftline.ratelimit.share", def: "1.0", class: Honoured, check: fraction},
+	{key: "riftline.ratelimit.share", def: "1.0", class: Honoured, reason: "the part of each of the API's rate-limit windows that this connector may use", check: fraction},
 	{key: "riftline.chain.from", class: Refused, reason: notBuilt, check: later()},
 	{key: "riftline.chain.variables", class: Refused, reason: notBuilt, check: later()},
 	{key: "riftline.marker.topic", class: Honoured, reason: "the topic under which the marker of a poll is committed; the data topic unless set", check: topic},

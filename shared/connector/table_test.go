@@ -181,7 +181,7 @@ func TestNotBuiltIsRefused(t *testing.T) {
 		"riftline.request.variables":                      {"platform=kr,euw1", "platform", "a b=c"},
 		"riftline.request.hosts":                          {"https://h/path", "[::1]", "user@h"},
 		"riftline.pagination":                             {"page"},
-		"riftline.ratelimit.share":                        {"0.5"},
+		"riftline.ratelimit.share":                        {"0", "1.1", "-0.5", "NaN", "Inf", "half"},
 		"riftline.chain.from":                             {"ladder"},
 		"riftline.chain.variables":                        {"puuid=/puuid"},
 	} {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/riftline/riftline/shared/connector"
+	"github.com/riftline/riftline/shared/ratelimit"
 	"github.com/riftline/riftline/shared/record"
 )
 
@@ -22,6 +23,8 @@ type Options struct {
 	Resolve map[string]string
 	// RootCAs are the certificates that servers are checked against; nil means the system's (SSL_CERT_FILE).
 	RootCAs *x509.CertPool
+	// Limits keeps requests within the API's rate limits, for all clients that share it; nil leaves that to the API.
+	Limits *ratelimit.Limiter
 	// UserAgent is sent unless the connector sets the header; "riftline" when empty.
 	UserAgent string
 	// Now is the clock; time.Now when nil. It must agree with the deadline of the context that Fetch is given.
@@ -51,6 +54,9 @@ type Client struct {
 	stamped   bool
 	timeout   time.Duration
 
+	limits *ratelimit.Limiter
+	use    ratelimit.Use
+
 	secrets []string
 	now     func() time.Time
 	sleep   func(ctx context.Context, d time.Duration) error
@@ -73,7 +79,7 @@ type Answer struct {
 	Status int
 	// Requests counts the requests that were sent, retries and redirects included.
 	Requests int
-	// Wait is the time spent waiting between tries.
+	// Wait is the time spent waiting for the API's rate limits and between tries.
 	Wait time.Duration
 }
 
@@ -82,6 +88,8 @@ type Answer struct {
 // value. It wraps connector.ErrVariables or template.ErrValue when the values do not fit the templates.
 func New(s connector.Source, o Options) (*Client, error) {
 	variables := s.Request.Values.Var
+	// What templates are filled with tells apart what a method is asked for, seldom methods.
+	endpoint, _, _ := strings.Cut(s.Request.URL, "?")
 	filled, err := s.Request.Fill()
 	if err != nil {
 		return nil, fmt.Errorf("filling in the request: %w", err)
@@ -94,7 +102,9 @@ func New(s connector.Source, o Options) (*Client, error) {
 	c := &Client{
 		method: strings.ToUpper(s.Request.Method), response: s.Response, timeout: s.Client.ReadTimeout,
 		stamped: s.ValueFields != "none", now: o.Now, sleep: o.Sleep, rand: o.Rand,
+		limits: o.Limits,
 	}
+	c.use = ratelimit.Use{Connector: s.Name, Share: s.RateLimitShare, Host: target.Host, Endpoint: c.method + " " + endpoint}
 	c.defaults()
 	switch c.method {
 	case http.MethodPost, http.MethodPut, http.MethodPatch:
@@ -132,6 +142,9 @@ func (c *Client) defaults() {
 	if c.response.Process == nil && c.response.Skip == nil {
 		c.response.Process = []connector.CodeRange{{From: 200, To: 299}}
 		c.response.Skip = []connector.CodeRange{{From: 300, To: 399}}
+	}
+	if c.use.Share <= 0 {
+		c.use.Share = 1
 	}
 	if c.timeout <= 0 {
 		c.timeout = 10 * time.Second

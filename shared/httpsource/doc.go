@@ -6,6 +6,8 @@
 // Retry-After says, or 1, 2, 4, 8 s; 5xx, a failed connection and a cut-off body are tried again after the same waits;
 // everything else is final. A request is tried at most five times, and never when the wait would leave the run too
 // little time: a rate limit is then a [DeferredError], which says when to come back.
+// Where clients are given a limiter, none asks before the API's rate limits leave it a request; a wait for that which is
+// too long is a [DeferredError], too.
 //
 // URL, header values, parameters and body are request templates; they are filled in and escaped by package connector,
 // which also keeps request variables from leading to a host that the connector file does not name.

@@ -25,11 +25,12 @@ func (e *UnauthorizedError) Error() string {
 	return fmt.Sprintf("asking %s: the API answers %d: %s%s", e.URL, e.Status, advice, trace(e.Trace))
 }
 
-// DeferredError says that the API asks to wait longer than the run may take. Nothing was fetched; the next trigger at
-// or after Until may try again.
+// DeferredError says that the API, or its rate limits, ask to wait longer than the run may take. Nothing was fetched; the
+// next trigger at or after Until may try again.
 type DeferredError struct {
 	// Until is the first moment at which a request is welcome.
-	Until  time.Time
+	Until time.Time
+	// Status is 0 when the API was not asked, as its rate limits leave no request.
 	Status int
 	URL    string
 	Trace  string
@@ -37,6 +38,10 @@ type DeferredError struct {
 
 // Error implements error.
 func (e *DeferredError) Error() string {
+	if e.Status == 0 {
+		return fmt.Sprintf("asking %s: the API's rate limits, or the part of them that riftline.ratelimit.share leaves, allow no request before %s, which is too late for this run",
+			e.URL, e.Until.UTC().Format(time.RFC3339))
+	}
 	return fmt.Sprintf("asking %s: the API answers %d and wants no request before %s, which is too late for this run%s",
 		e.URL, e.Status, e.Until.UTC().Format(time.RFC3339), trace(e.Trace))
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/riftline/riftline/shared/connector"
 	"github.com/riftline/riftline/shared/logging"
+	"github.com/riftline/riftline/shared/ratelimit"
 )
 
 const (
@@ -37,7 +38,11 @@ func (c *Client) Fetch(ctx context.Context) (Answer, error) {
 	f := fetch{Client: c, log: logging.From(ctx), url: c.location(), last: c.lastStart(ctx)}
 	ctx = context.WithValue(ctx, countKey{}, &f.answer.Requests)
 	for try := 1; ; try++ {
-		outcome := f.ask(ctx)
+		ticket, err := f.admit(ctx)
+		if err != nil {
+			return Answer{}, err
+		}
+		outcome := f.ask(ctx, ticket)
 		if outcome.err == nil {
 			return f.answer, nil
 		}
@@ -57,6 +62,26 @@ func (c *Client) Fetch(ctx context.Context) (Answer, error) {
 		if err := c.sleep(ctx, wait); err != nil {
 			return Answer{}, &UpstreamError{Status: outcome.status, URL: f.url, Requests: f.answer.Requests, Trace: outcome.trace,
 				Err: fmt.Errorf("waiting to ask again: %w", err)}
+		}
+		f.answer.Wait += wait
+	}
+}
+
+// admit waits until the API's rate limits leave a request.
+func (f *fetch) admit(ctx context.Context) (ratelimit.Ticket, error) {
+	for {
+		now := f.now()
+		ticket, at := f.limits.Take(f.use, now)
+		if at.IsZero() {
+			return ticket, nil
+		}
+		wait := at.Sub(now)
+		if wait > maxWait || at.After(f.last) {
+			return ticket, &DeferredError{Until: at, URL: f.url}
+		}
+		f.log.DebugContext(ctx, "waiting for the API's rate limits", slog.String("url", f.url), slog.Duration("wait", wait))
+		if err := f.sleep(ctx, wait); err != nil {
+			return ticket, &UpstreamError{URL: f.url, Requests: f.answer.Requests, Err: fmt.Errorf("waiting for the API's rate limits: %w", err)}
 		}
 		f.answer.Wait += wait
 	}
@@ -90,15 +115,17 @@ func (f *fetch) giveUp(o outcome, until time.Time) error {
 }
 
 // ask sends one request and takes its answer.
-func (f *fetch) ask(ctx context.Context) outcome {
+func (f *fetch) ask(ctx context.Context, ticket ratelimit.Ticket) outcome {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	request, err := f.request(ctx)
 	if err != nil {
+		ticket.Failed(f.now())
 		return outcome{err: err}
 	}
 	response, err := f.http.Do(request)
 	if err != nil {
+		ticket.Failed(f.now())
 		if response != nil {
 			_ = response.Body.Close()
 		}
@@ -111,6 +138,12 @@ func (f *fetch) ask(ctx context.Context) outcome {
 	}()
 	status := response.StatusCode
 	f.answer.Status = status
+	now, blocked := f.now(), time.Duration(-1)
+	after, asked := retryAfter(response.Header.Get("Retry-After"), now)
+	if asked && status == http.StatusTooManyRequests {
+		blocked = after
+	}
+	ticket.Answered(response.Header, blocked, now)
 	o := outcome{status: status, trace: clip(f.scrubText(response.Header.Get("X-Riot-Edge-Trace-Id")), 64)}
 	f.log.DebugContext(ctx, "the API answered", slog.String("url", f.url), slog.Int("status", status), slog.String("riotTrace", o.trace))
 	switch {
@@ -124,7 +157,7 @@ func (f *fetch) ask(ctx context.Context) outcome {
 	default:
 		o.err = &UpstreamError{Status: status, URL: f.url, Requests: f.answer.Requests, Trace: o.trace}
 		o.retry = status >= 500 || status == http.StatusTooManyRequests
-		o.after, o.asked = retryAfter(response.Header.Get("Retry-After"), f.now())
+		o.after, o.asked = after, asked
 	}
 	return o
 }
