@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -156,41 +157,54 @@ var (
 	crash = regexp.MustCompile(`^(panic: |fatal error: |WARNING: DATA RACE|signal: )`)
 )
 
-// messages takes what a test said itself, and the runtime of it, out of its output: of each the first lines, and of many
-// the first and the last ones. Of a test that said nothing it takes the first lines of the output.
+// messages takes what a test said itself, and the runtime of it, out of its output, without the middle of what is long.
+// Of a test that said nothing it takes the first lines of the output.
 func messages(text string) string {
-	const ofMessage, ofCrash, ofOther, most = 8, 20, 5, 60
-	var said, other []string
-	left, crashed := 0, false
+	const ofMessage, ofCrash, ofOther, most = 12, 40, 5, 80
+	var all [][]string
+	var other []string
+	within, crashed := false, false
 	for line := range strings.Lines(text) {
+		begins, crashes := message.MatchString(line), crash.MatchString(line)
 		switch {
 		case strings.HasPrefix(strings.TrimSpace(line), "--- "):
-			left = 0
+			within = false
 			continue
-		case message.MatchString(line):
-			left, crashed = ofMessage, false
-		case crash.MatchString(line) && (left == 0 || !crashed):
-			left, crashed = ofCrash, true
+		case begins || crashes && !(within && crashed):
+			all = append(all, nil)
+			within, crashed = true, crashes
 		case !crashed && !strings.HasPrefix(line, "        "):
-			left = 0
+			within = false
 		}
-		if !strings.HasSuffix(line, "\n") {
-			line += "\n"
-		}
-		if left > 0 {
-			left--
-			said = append(said, line)
-		} else if len(other) < ofOther {
+		line = strings.TrimSuffix(line, "\n") + "\n"
+		switch {
+		case within && !(crashed && len(all[len(all)-1]) == ofCrash):
+			all[len(all)-1] = append(all[len(all)-1], line)
+		case len(other) < ofOther:
 			other = append(other, line)
 		}
 	}
-	if len(said) == 0 {
-		said = other
+	if len(all) == 0 {
+		return strings.Join(other, "")
 	}
-	if n := len(said); n > most {
-		said = append(append(said[:most/2:most/2], fmt.Sprintf("    (%d more lines)\n", n-most)), said[n-most/2:]...)
+	var said []string
+	for _, lines := range all {
+		if crash.MatchString(lines[0]) {
+			said = append(said, lines...)
+			continue
+		}
+		said = append(said, ends(lines, ofMessage)...)
 	}
-	return strings.Join(said, "")
+	return strings.Join(ends(said, most), "")
+}
+
+// ends takes the middle out of many lines.
+func ends(lines []string, most int) []string {
+	n := len(lines)
+	if n <= most {
+		return lines
+	}
+	return slices.Concat(lines[:most/2], []string{fmt.Sprintf("        (%d more lines)\n", n-most)}, lines[n-most/2:])
 }
 
 // last gives the last n texts.

@@ -38,11 +38,11 @@ func TestGotest(t *testing.T) {
 		},
 		{
 			"and whatever came before it",
-			"func TestA(t *testing.T) { for range 100 { fmt.Fprintln(os.Stderr, \"of a process\"); fmt.Fprintln(t.Output(), \"of a part\") }; t.Error(\"wrong\\nmore\") }\n" +
+			"func TestA(t *testing.T) { for range 100 { fmt.Fprintln(os.Stderr, \"of a process\"); fmt.Fprintln(t.Output(), \"of a part\") }; t.Error(\"wrong\\nmore\" + strings.Repeat(\"\\nlog\", 100) + \"\\nthe end\") }\n" +
 				"func TestB(t *testing.T) { for n := range 100 { t.Log(\"log\", n) }; t.Fatal(\"worse\") }",
 			1,
 			[]string{
-				"FAILED\tsample\tTestA\n    a_test.go:11: wrong\n        more\n", "FAILED\tsample\tTestB\n    a_test.go:12: log 0\n",
+				"FAILED\tsample\tTestA\n    a_test.go:11: wrong\n        more\n", "        log\n        the end\nFAILED\tsample\tTestB\n    a_test.go:12: log 0\n",
 				"    a_test.go:12: log 99\n    a_test.go:12: worse\n0 passed, 2 failed, 0 skipped\n",
 			},
 			nil,
