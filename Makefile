@@ -44,7 +44,7 @@ test-infra: ## Terraform: format, validation, plans against rules, wrong files, 
 	$(gotest) -p 1 -count=1 -timeout 20m ./scripts/infra
 
 test-e2e: ## Real Kafka, registry and Pub/Sub, real processes, kills
-	$(gotest) -p 1 -count=1 -parallel 10 -timeout 20m ./scripts/e2e
+	$(gotest) -p 1 -count=1 -parallel 10 -timeout 40m ./scripts/e2e
 
 test-long: ## Everything that takes longer: repeated runs, each broker version, each step killed, weeks of polls, fuzzing
 	$(gotest) $(race) -p 2 -shuffle=on -count=3 -timeout 60m $(unit)
