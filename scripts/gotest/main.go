@@ -207,9 +207,6 @@ func ends(lines []string, most int) []string {
 	return slices.Concat(lines[:most/2], []string{fmt.Sprintf("        (%d more lines)\n", n-most)}, lines[n-most/2:])
 }
 
-// last gives the last n texts.
-func last(texts []string, n int) []string { return texts[max(0, len(texts)-n):] }
-
 func (s *summary) pkg(e event) {
 	switch e.Action {
 	case "output":
@@ -233,8 +230,7 @@ func (s *summary) pkg(e event) {
 		}
 		fmt.Fprint(s.out, strings.Join(lines, ""))
 		if !s.failing[e.Package] { // it does not compile, or ended outside of a test
-			const enough = 20
-			said := append(last(s.build[e.FailedBuild], enough), last(lines, enough)...)
+			said := slices.Concat(ends(s.build[e.FailedBuild], 20), ends(lines, 20))
 			s.failures = append(s.failures, fmt.Sprintf("FAILED\t%s\n%s", e.Package, strings.Join(said, "")))
 		}
 		delete(s.packages, e.Package)
