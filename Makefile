@@ -21,12 +21,14 @@ run-real: ## The same against the real Riot API, with the key in RIOT_API_KEY; r
 	@test -n "$$RIOT_API_KEY" || { echo 'RIOT_API_KEY is not set: get a key at developer.riotgames.com, then: RIOT_API_KEY=… make run-real' >&2; exit 2; }
 	go run ./scripts/riftline run --source infra/connectors/challenger.json --sink infra/connectors/gcs-sink.json --out .riftline-real
 
-# Every part runs, also after a failure in an earlier one; the first failure's exit status is the result.
+# Every part runs, also after a failure in an earlier one; a failure in any of them is the result. What failed is said
+# once more at the end.
 test: ## All tests, with their set-up; what this machine cannot run is listed as SKIP
-	@status=0; \
+	@status=0; export RIFTLINE_FAILURES=$$(mktemp); \
 	for part in test-unit test-check test-infra test-fuzz test-e2e; do \
-		$(MAKE) --no-print-directory $$part || status=1; \
+		$(MAKE) --no-print-directory $$part || { status=1; echo "FAILED	make $$part" >>"$$RIFTLINE_FAILURES"; }; \
 	done; \
+	cat "$$RIFTLINE_FAILURES"; rm -f "$$RIFTLINE_FAILURES"; \
 	exit $$status
 
 test-unit: ## The tests beside the code
@@ -42,7 +44,7 @@ test-infra: ## Terraform: format, validation, plans against rules, wrong files, 
 	$(gotest) -p 1 -count=1 -timeout 20m ./scripts/infra
 
 test-e2e: ## Real Kafka, registry and Pub/Sub, real processes, kills
-	$(gotest) -p 1 -count=1 -parallel 10 -timeout 20m ./scripts/e2e
+	$(gotest) -p 1 -count=1 -parallel 10 -timeout 40m ./scripts/e2e
 
 test-long: ## Everything that takes longer: repeated runs, each broker version, each step killed, weeks of polls, fuzzing
 	$(gotest) $(race) -p 2 -shuffle=on -count=3 -timeout 60m $(unit)

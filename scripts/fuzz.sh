@@ -4,7 +4,8 @@
 #   scripts/fuzz.sh [TIME]            every fuzz test of the module, TIME for each, 10s unless given
 #   scripts/fuzz.sh --listed [TIME]   those that are part of every build (the list below), 20s unless given
 #
-# An input that fails is printed and stays in the package's testdata/fuzz, where "go test" finds it again.
+# An input that fails is printed, also to the file that RIFTLINE_FAILURES names, and stays in the package's testdata/fuzz,
+# where "go test" finds it again.
 
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -49,12 +50,14 @@ one() {
     printf 'ok  \t%s.%s\t%s\n' "$package" "$name" "$(grep '^fuzz: elapsed' "$log" | tail -n 1)"
     return
   fi
-  cat "$log"
-  for file in $new; do
-    printf '%s:\n' "$file"
-    cat "$file"
-  done
-  printf 'FAIL\t%s.%s\n' "$package" "$name"
+  {
+    cat "$log"
+    for file in $new; do
+      printf '%s:\n' "$file"
+      cat "$file"
+    done
+    printf 'FAIL\t%s.%s\n' "$package" "$name"
+  } | tee -a "${RIFTLINE_FAILURES:-/dev/null}"
   return 1
 }
 

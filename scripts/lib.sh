@@ -43,12 +43,13 @@ locked() {
   fi
 }
 
-# free_port prints a TCP port that nothing listens on just now. It is below those that systems give out by themselves, so
-# that nobody gets it while a server is down that comes back to it.
+# free_port prints a TCP port that nothing listens on just now. It is below those that systems give out by themselves, and
+# below those that the end-to-end tests give to processes, so that nobody gets it while a server is down that comes back
+# to it.
 free_port() {
   python3 - <<'PYTHON'
 import random, socket
-for port in random.sample(range(10240, 32768), 200):
+for port in random.sample(range(10240, 22528), 200):
     with socket.socket() as s:
         try:
             s.bind(("127.0.0.1", port))

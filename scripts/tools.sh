@@ -27,7 +27,14 @@ build() {
   # shellcheck disable=SC2064
   trap "rm -rf '$work'" EXIT
   # Outside of this module, whose versions are not the tool's.
-  (cd "$work" && GOFLAGS='' GOBIN=$work go install "$module" >&2) || die "$module could not be built"
+  # What was fetched stays, so a try after a broken connection goes on where it stopped.
+  local try
+  for try in 1 2 3; do
+    (cd "$work" && GOFLAGS='' GOBIN=$work go install "$module" >&2) && break
+    ((try < 3)) || die "$module could not be built"
+    say "try $try: $module was not built"
+    sleep "$try"
+  done
   mv "$work/$1" "$folder/$1"
 }
 

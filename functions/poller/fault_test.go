@@ -418,7 +418,7 @@ func TestFault17RecordsThatKafkaDoesNotTakeAreReleased(t *testing.T) {
 	t.Run("the records' time is over", func(t *testing.T) {
 		w := change(t)
 		refusal := w.broker.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
-		s := w.service("CONNECT_PRODUCER_DELIVERY_TIMEOUT_MS=1500", "CONNECT_PRODUCER_REQUEST_TIMEOUT_MS=1000", "CONNECT_PRODUCER_LINGER_MS=0")
+		s := w.service("CONNECT_PRODUCER_DELIVERY_TIMEOUT_MS=5000", "CONNECT_PRODUCER_REQUEST_TIMEOUT_MS=4000", "CONNECT_PRODUCER_LINGER_MS=0")
 		if _, summary, _ := post(t, s.poll, trig); summary.Outcome != poll.Unavailable || summary.Published != 0 {
 			t.Errorf("%s, published %d: %s", summary.Outcome, summary.Published, summary.Error)
 		}

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/riftline/riftline/shared/local/gcs"
 	"github.com/riftline/riftline/shared/local/riot"
@@ -142,10 +141,10 @@ func TestTroubleIsAnswered(t *testing.T) {
 		{"not JSON", text("application/json", `{"entries":[`), nil, poll.Upstream, 500, "JSON"},
 		{"no list", text("application/json", `{"list":[]}`), nil, poll.Upstream, 500, "/entries"},
 		{"no keys", text("application/json", `{"entries":[{"wins":1,"losses":2}]}`), nil, poll.Upstream, 500, "wins, losses"},
-		{"the registry is down", func(w *world) { w.serve("a=2 b=1"); _ = w.registry.Close() }, []string{"RIFTLINE_DEADLINE=4s"}, poll.Unavailable, 500, ""},
+		{"the registry is down", func(w *world) { w.serve("a=2 b=1"); _ = w.registry.Close() }, nil, poll.Unavailable, 500, ""},
 		{"the bucket may not be read", bucketSays(403), nil, poll.Refused, 200, "gs://state"},
 		{"the bucket is down", bucketSays(503), []string{"RIFTLINE_DEADLINE=4s"}, poll.Unavailable, 500, "gs://state"},
-		{"no broker", nil, []string{"CONNECT_BOOTSTRAP_SERVERS=127.0.0.1:1", "RIFTLINE_DEADLINE=4s"}, poll.Unavailable, 500, "127.0.0.1:1"},
+		{"no broker", nil, []string{"CONNECT_BOOTSTRAP_SERVERS=127.0.0.1:1"}, poll.Unavailable, 500, "127.0.0.1:1"},
 		{"no such topic", nil, []string{`RIFTLINE_OVERRIDES={"challenger":{"kafka.topic":"none","http.request.headers":"X-Riot-Token: ${env:RIOT_API_KEY}"}}`}, poll.Stopped, 200, "none"},
 		{"a secret that is missing", nil, []string{`RIFTLINE_OVERRIDES={"challenger":{"http.request.headers":"X-Riot-Token: ${env:NOT_SET}"}}`}, poll.Refused, 200, "NOT_SET"},
 	} {
@@ -310,7 +309,7 @@ func TestStoppingPollerTakesNoTriggers(t *testing.T) {
 	w := newWorld(t)
 	w.serve("a=1")
 	s := w.service()
-	if !s.shutdown(time.Second) {
+	if !s.shutdown(patience) {
 		t.Error("an idle service did not stop")
 	}
 	status, summary, header := post(t, s.poll, trig)

@@ -6,14 +6,17 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -58,21 +61,36 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
+// lastPort is the last port that was handed out. They lie below the range from which the machine takes those of
+// connections and of whoever asks for any, which the other tests do all the time.
+var lastPort atomic.Int32
+
+func init() { lastPort.Store(10240 + rand.Int32N(10000)) }
+
+// freePort gives each port once: a port that is free may be another test's before the process listens on it.
+func freePort(t *testing.T) string {
+	t.Helper()
+	for {
+		port := lastPort.Add(1)
+		if port >= 32768 {
+			t.Fatal("no port is left for a poller")
+		}
+		text := strconv.Itoa(int(port))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+text); err == nil {
+			_ = l.Close()
+			return text
+		}
+	}
+}
+
 func (w *world) start(more ...string) *child {
 	w.t.Helper()
 	path, err := binary()
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	// The port is free now; nobody else asks for it by number.
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_ = l.Close()
-	_, port, _ := net.SplitHostPort(address)
-	p := &child{t: w.t, cmd: exec.Command(path), url: "http://" + address, output: &output{}, ended: make(chan struct{})}
+	port := freePort(w.t)
+	p := &child{t: w.t, cmd: exec.Command(path), url: "http://127.0.0.1:" + port, output: &output{}, ended: make(chan struct{})}
 	p.cmd.Env = w.environ(append([]string{"PORT=" + port, "PATH=" + os.Getenv("PATH")}, more...)...)
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	if err := p.cmd.Start(); err != nil {

@@ -5,10 +5,8 @@ package e2e
 import (
 	"encoding/binary"
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sr"
@@ -24,12 +22,8 @@ func TestCompatibilityAndReferencesEndToEnd(t *testing.T) {
 	}})
 	// The types' names are this test's own, as all pipelines share the registry.
 	space := strings.ReplaceAll(p.topic, "-", "_")
-	schemas, err := sr.NewClient(sr.URLs(p.registry), sr.HTTPClient(&http.Client{Timeout: time.Minute}))
-	if err != nil {
-		t.Fatal(err)
-	}
 	register := func(subject, text string, references ...sr.SchemaReference) int {
-		s, err := schemas.CreateSchema(t.Context(), subject, sr.Schema{Schema: text, References: references})
+		s, err := p.schemas.CreateSchema(t.Context(), subject, sr.Schema{Schema: text, References: references})
 		if err != nil {
 			t.Fatalf("%s: %v", subject, err)
 		}

@@ -258,8 +258,11 @@ func TestFault13RecoveryRacesACommit(t *testing.T) {
 func TestFault15TransactionTimesOutBeforeTheCommit(t *testing.T) {
 	t.Parallel()
 	onEachBroker(t, func(t *testing.T, broker *peer) {
-		p := newPipeline(t, options{broker: broker, sourceKeys: map[string]string{"producer.override.transaction.timeout.ms": "1000"}})
+		p := newPipeline(t, options{broker: broker})
 		changed(p)
+		const timeout = "producer.override.transaction.timeout.ms"
+		p.sourceKeys[timeout] = "1000"
+		p.writeConnectors()
 		slow := p.sleep("poll.9.marked")
 		eventually(t, "the broker has ended the transaction", func() bool {
 			all, err := p.admin.ListTransactions(t.Context(), nil, nil)
@@ -279,6 +282,8 @@ func TestFault15TransactionTimesOutBeforeTheCommit(t *testing.T) {
 			if !a.Outcome.Failed() || a.Published != 0 {
 				t.Errorf("the run was answered %d %s", a.status, a.body)
 			}
+			delete(p.sourceKeys, timeout) // a broker that is slow would end this one's too
+			p.writeConnectors()
 			p.poller().settle(p.source)
 		}
 		p.wantTopic(ladder1, changes)

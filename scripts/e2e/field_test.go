@@ -104,7 +104,7 @@ func TestDeadLettersEndToEnd(t *testing.T) {
 	if _, _, lag := p.describedLag(); lag != "0" {
 		t.Errorf("lag %s", lag)
 	}
-	line := kafkaTool(t, "console-consumer", "--bootstrap-server", p.bootstrap, "--topic", dead, "--from-beginning", "--max-messages", "1", "--timeout-ms", "60000",
+	line := kafkaTool(t, "console-consumer", "--bootstrap-server", p.bootstrap, "--topic", dead, "--from-beginning", "--max-messages", "1", "--timeout-ms", "180000",
 		"--property", "print.headers=true", "--property", "print.key=true")
 	for _, want := range []string{
 		"own:kept", "__connect.errors.topic:" + p.topic, "__connect.errors.partition:0", fmt.Sprintf("__connect.errors.offset:%d", bad.Offset),
@@ -130,7 +130,7 @@ func TestThereAndBackWithKafkasConsumer(t *testing.T) {
 	p.api.ladder([]entry{player(1, 901), player(2, 902)})
 	poller.mustPoll(p.source, poll.Published)
 	lines := kafkaTool(t, "console-consumer", "--bootstrap-server", p.bootstrap, "--topic", p.topic, "--group", "connect-"+p.sink, "--isolation-level", "read_committed",
-		"--from-beginning", "--property", "print.key=true", "--property", "print.value=false", "--max-messages", "2", "--timeout-ms", "60000")
+		"--from-beginning", "--property", "print.key=true", "--property", "print.value=false", "--max-messages", "2", "--timeout-ms", "180000")
 	var want []string
 	for _, m := range p.messages()[5:] {
 		want = append(want, m.key)

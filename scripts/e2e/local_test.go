@@ -116,7 +116,7 @@ func TestLocalRunOnARealBroker(t *testing.T) {
 	}
 	out := kafkaTool(t, "console-consumer", "--bootstrap-server", p.bootstrap, "--topic", p.topic, "--from-beginning",
 		"--isolation-level", "read_committed", "--property", "print.key=true", "--property", "print.value=false",
-		"--max-messages", fmt.Sprint(records), "--timeout-ms", "60000")
+		"--max-messages", fmt.Sprint(records), "--timeout-ms", "180000")
 	if got := strings.Count(out, "\n"); got != records {
 		t.Errorf("kafka-console-consumer counts %d records, the report %d", got, records)
 	}

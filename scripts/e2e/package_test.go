@@ -6,9 +6,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
+
+// packageFailure is a line that says which test failed, or what a test said.
+var packageFailure = regexp.MustCompile(`(?m)^ *(--- FAIL: |[a-z_]+_test\.go:\d+: ).*$`)
 
 // The tests of package kafka that know a real broker from the in-process one run on real ones here: fencing, markers,
 // codecs, groups, and each way to log in.
@@ -30,6 +34,9 @@ func TestKafkaPackageOnRealBrokers(t *testing.T) {
 			}
 			out, err := cmd.CombinedOutput()
 			if err != nil {
+				for _, line := range packageFailure.FindAllString(string(out), -1) {
+					t.Error(strings.TrimSpace(line))
+				}
 				t.Fatalf("%v\n%s", err, out)
 			}
 			if n := strings.Count(string(out), "/broker ("); n < 10 {

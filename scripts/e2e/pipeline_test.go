@@ -130,7 +130,8 @@ func newPipeline(t testing.TB, o options) *pipeline {
 	}
 	t.Cleanup(p.client.Close)
 	p.admin = kadm.NewClient(p.client)
-	if p.schemas, err = sr.NewClient(sr.URLs(schemas)); err != nil {
+	// The registry's first answers may take longer than the five seconds that the client has by itself.
+	if p.schemas, err = sr.NewClient(sr.URLs(schemas), sr.HTTPClient(&http.Client{Timeout: patience})); err != nil {
 		t.Fatal(err)
 	}
 	if !o.noTopic {
@@ -177,6 +178,14 @@ func (p *pipeline) createTopic() {
 	if err != nil {
 		p.t.Fatalf("creating topic %s: %v %s", p.topic, err, resp.ErrMessage)
 	}
+	// The broker answers before it knows of the topic by itself.
+	eventually(p.t, "the broker knows topic "+p.topic, func() bool {
+		topics, err := p.admin.ListTopics(p.t.Context(), p.topic)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		return topics[p.topic].Err == nil && len(topics[p.topic].Partitions) == 1
+	})
 }
 
 func (p *pipeline) writeConnectors() {

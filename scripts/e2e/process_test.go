@@ -125,11 +125,12 @@ func (p *process) stop() int {
 }
 
 // ports hands out ports for our processes, each once: two that were told the same free port would make one test talk to
-// the other's poller. They lie below the range from which the machine takes the local ports of connections.
+// the other's poller. They lie below the range from which the machine takes the local ports of connections, and above that
+// of the peers, which may be down for a moment (free_port in scripts/lib.sh).
 var ports = struct {
 	sync.Mutex
 	next int
-}{next: 10240 + rand.IntN(10000)}
+}{next: 22528 + rand.IntN(4096)}
 
 func freePort(t testing.TB) int {
 	t.Helper()

@@ -57,29 +57,31 @@ func (x *proxy) disturb(seed uint64) {
 	x.random = rand.New(rand.NewPCG(seed, 3))
 	x.mu.Unlock()
 	go func() {
+		random := rand.New(rand.NewPCG(seed, 4))
 		for {
-			x.mu.Lock()
-			bright, dark := 8+x.random.IntN(15), 1+x.random.IntN(2)
-			x.mu.Unlock()
-			if !x.sleep(time.Duration(bright) * time.Second) {
+			bright, dark := 8+random.IntN(15), 1+random.IntN(2)
+			if !x.sleep(time.Duration(bright)*time.Second) || !x.setDark(true) {
 				return
 			}
-			x.setDark(true)
 			x.cut()
-			if !x.sleep(time.Duration(dark) * time.Second) {
+			if !x.sleep(time.Duration(dark)*time.Second) || !x.setDark(false) {
 				return
 			}
-			x.setDark(false)
 		}
 	}()
 }
 
-func (x *proxy) setDark(dark bool) {
+// setDark loses everything from now on, or no longer; false when the disturbance has ended meanwhile.
+func (x *proxy) setDark(dark bool) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.random == nil {
+		return false
+	}
 	if x.dark = dark; dark {
 		x.lost["everything"]++
 	}
+	return true
 }
 
 func (x *proxy) sleep(d time.Duration) bool {

@@ -63,7 +63,7 @@ func TestBothConnectorFilesEndToEnd(t *testing.T) {
 	t.Run("kafka-console-consumer counts as many", func(t *testing.T) {
 		lines := kafkaTool(t, "console-consumer", "--bootstrap-server", p.bootstrap, "--topic", p.topic, "--from-beginning",
 			"--isolation-level", "read_committed", "--property", "print.key=true", "--property", "print.value=false",
-			"--max-messages", fmt.Sprint(want), "--timeout-ms", "60000")
+			"--max-messages", fmt.Sprint(want), "--timeout-ms", "180000")
 		if got := strings.Count(lines, "\n"); got != want {
 			t.Errorf("%d lines, want %d", got, want)
 		}

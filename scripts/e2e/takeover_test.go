@@ -41,12 +41,10 @@ func newCastorm(p *pipeline, avroKeys bool) castorm {
 	p.t.Helper()
 	c := castorm{pipeline: p, avroKeys: avroKeys}
 	register := func(subject, text string) uint32 {
-		var made sr.SubjectSchema
-		eventually(p.t, "schema of "+subject+" is registered", func() (done bool) {
-			var err error
-			made, err = p.schemas.CreateSchema(p.t.Context(), subject, sr.Schema{Schema: text})
-			return err == nil // the registry's first answers may be slower than this client's patience
-		})
+		made, err := p.schemas.CreateSchema(p.t.Context(), subject, sr.Schema{Schema: text})
+		if err != nil {
+			p.t.Fatalf("%s: %v", subject, err)
+		}
 		return uint32(made.ID)
 	}
 	c.valueID = register(p.topic+"-value", castormValue)

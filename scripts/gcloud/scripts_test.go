@@ -426,7 +426,7 @@ func repository(t *testing.T) (dir, commit string) {
 			err = os.MkdirAll(filepath.Join(dir, "scripts"), 0o755)
 		}
 		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, "scripts", name), data, 0o755)
+			err = fakes.WriteProgram(filepath.Join(dir, "scripts", name), data)
 		}
 		if err != nil {
 			t.Fatal(err)

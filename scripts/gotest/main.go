@@ -1,6 +1,7 @@
 // Command gotest runs "go test" with the arguments that it is given and prints what a reader wants of it: the packages'
 // closing lines, the whole output of what failed, and each skipped test with its reason, which go test keeps to itself
-// unless it is asked for everything. Its exit status is go test's.
+// unless it is asked for everything. At the end it says once more, in short, what failed and why, and adds that to the file
+// that RIFTLINE_FAILURES names. Its exit status is go test's.
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -20,10 +22,12 @@ import (
 
 // event is one line of go test -json (see "go doc test2json").
 type event struct {
-	Action  string
-	Package string
-	Test    string
-	Output  string
+	Action      string
+	Package     string
+	Test        string
+	Output      string
+	ImportPath  string // of what is compiled
+	FailedBuild string // the ImportPath of what did not compile
 }
 
 type name struct{ pkg, test string }
@@ -33,15 +37,21 @@ type summary struct {
 	out                     io.Writer
 	output                  map[name][]string
 	packages                map[string][]string
-	failures                []string // what failed tests said first, for the end, where it is found
+	build                   map[string][]string // what the compiler said, by package
+	failing                 map[string]bool     // packages with a test that failed
+	failures                []string            // what failed and why, for the end, where it is found
 	passed, failed, skipped int
 }
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdout))
+	failures := os.Getenv("RIFTLINE_FAILURES")
+	// Tests that run this program in a test of their own have failures that are none.
+	_ = os.Unsetenv("RIFTLINE_FAILURES")
+	os.Exit(run(os.Args[1:], os.Stdout, failures))
 }
 
-func run(args []string, out io.Writer) int {
+// run runs go test. What failed is added to a file, unless that has no name.
+func run(args []string, out io.Writer, failures string) int {
 	cmd := exec.CommandContext(context.Background(), "go", append([]string{"test", "-json"}, args...)...)
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
@@ -55,10 +65,13 @@ func run(args []string, out io.Writer) int {
 		fmt.Fprintln(os.Stderr, "gotest:", err)
 		return 1
 	}
-	s := summary{out: out, output: map[name][]string{}, packages: map[string][]string{}}
+	s := summary{out: out, output: map[name][]string{}, packages: map[string][]string{}, build: map[string][]string{}, failing: map[string]bool{}}
 	s.read(stdout)
 	err = cmd.Wait()
 	fmt.Fprint(out, strings.Join(s.failures, ""))
+	if err := keep(failures, s.failures); err != nil {
+		fmt.Fprintln(os.Stderr, "gotest:", err)
+	}
 	fmt.Fprintf(out, "%d passed, %d failed, %d skipped\n", s.passed, s.failed, s.skipped)
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() > 0 {
 		return exit.ExitCode()
@@ -67,6 +80,19 @@ func run(args []string, out io.Writer) int {
 		return 1
 	}
 	return 0
+}
+
+// keep adds texts to a file.
+func keep(file string, texts []string) error {
+	if file == "" || len(texts) == 0 {
+		return nil
+	}
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(strings.Join(texts, ""))
+	return errors.Join(err, f.Close())
 }
 
 func (s *summary) read(r io.Reader) {
@@ -91,6 +117,7 @@ func (s *summary) event(e event) {
 	n := name{e.Package, e.Test}
 	switch {
 	case e.Action == "build-output":
+		s.build[e.ImportPath] = append(s.build[e.ImportPath], e.Output)
 		fmt.Fprint(s.out, e.Output)
 	case e.Test == "":
 		s.pkg(e)
@@ -110,18 +137,74 @@ func (s *summary) event(e event) {
 	}
 }
 
-// fail prints all that a failed test said, and keeps the start of it: what follows may be the logs of its processes,
-// long enough to hide which check failed.
+// fail prints all that a failed test said, and keeps the messages in it: between them and behind them may be the logs of
+// what it ran, long enough to hide which check failed.
 func (s *summary) fail(n name) {
 	s.failed++
-	lines := s.output[n]
+	s.failing[n.pkg] = true
+	text := strings.Join(s.output[n], "")
 	delete(s.output, n)
-	fmt.Fprint(s.out, strings.Join(lines, ""))
-	const first = 5
-	said := slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return strings.HasPrefix(strings.TrimSpace(line), "--- ") })
-	if len(said) > 0 {
-		s.failures = append(s.failures, fmt.Sprintf("FAILED\t%s\t%s\n%s", n.pkg, n.test, strings.Join(said[:min(first, len(said))], "")))
+	fmt.Fprint(s.out, text)
+	if said := messages(text); said != "" {
+		s.failures = append(s.failures, fmt.Sprintf("FAILED\t%s\t%s\n%s", n.pkg, n.test, said))
 	}
+}
+
+var (
+	// message begins what a test says by Log, Error, Fatal or Skip; what follows of it is indented further.
+	message = regexp.MustCompile(`^    [^ :]+\.go:\d+: `)
+	// crash begins what the runtime says, which is not indented.
+	crash = regexp.MustCompile(`^(panic: |fatal error: |WARNING: DATA RACE|signal: )`)
+)
+
+// messages takes what a test said itself, and the runtime of it, out of its output, without the middle of what is long.
+// Of a test that said nothing it takes the first lines of the output.
+func messages(text string) string {
+	const ofMessage, ofCrash, ofOther, most = 12, 40, 5, 80
+	var all [][]string
+	var other []string
+	within, crashed := false, false
+	for line := range strings.Lines(text) {
+		begins, crashes := message.MatchString(line), crash.MatchString(line)
+		switch {
+		case strings.HasPrefix(strings.TrimSpace(line), "--- "):
+			within = false
+			continue
+		case begins || crashes && !(within && crashed):
+			all = append(all, nil)
+			within, crashed = true, crashes
+		case !crashed && !strings.HasPrefix(line, "        "):
+			within = false
+		}
+		line = strings.TrimSuffix(line, "\n") + "\n"
+		switch {
+		case within && !(crashed && len(all[len(all)-1]) == ofCrash):
+			all[len(all)-1] = append(all[len(all)-1], line)
+		case len(other) < ofOther:
+			other = append(other, line)
+		}
+	}
+	if len(all) == 0 {
+		return strings.Join(other, "")
+	}
+	var said []string
+	for _, lines := range all {
+		if crash.MatchString(lines[0]) {
+			said = append(said, lines...)
+			continue
+		}
+		said = append(said, ends(lines, ofMessage)...)
+	}
+	return strings.Join(ends(said, most), "")
+}
+
+// ends takes the middle out of many lines.
+func ends(lines []string, most int) []string {
+	n := len(lines)
+	if n <= most {
+		return lines
+	}
+	return slices.Concat(lines[:most/2], []string{fmt.Sprintf("        (%d more lines)\n", n-most)}, lines[n-most/2:])
 }
 
 func (s *summary) pkg(e event) {
@@ -141,10 +224,15 @@ func (s *summary) pkg(e event) {
 				s.fail(n)
 			}
 		}
-		if len(s.packages[e.Package]) == 0 {
-			fmt.Fprintf(s.out, "FAIL\t%s\n", e.Package)
+		lines := s.packages[e.Package]
+		if len(lines) == 0 {
+			lines = []string{fmt.Sprintf("FAIL\t%s\n", e.Package)}
 		}
-		fmt.Fprint(s.out, strings.Join(s.packages[e.Package], ""))
+		fmt.Fprint(s.out, strings.Join(lines, ""))
+		if !s.failing[e.Package] { // it does not compile, or ended outside of a test
+			said := slices.Concat(ends(s.build[e.FailedBuild], 20), ends(lines, 20))
+			s.failures = append(s.failures, fmt.Sprintf("FAILED\t%s\n%s", e.Package, strings.Join(said, "")))
+		}
 		delete(s.packages, e.Package)
 	}
 }

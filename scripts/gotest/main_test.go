@@ -33,27 +33,45 @@ func TestGotest(t *testing.T) {
 			"func TestA(t *testing.T) { t.Cleanup(func() { t.Log(strings.Repeat(\"log\\n\", 100)) }); t.Error(\"wrong\") }\n" +
 				"func TestB(t *testing.T) { t.Run(\"c\", func(t *testing.T) { t.Error(\"worse\") }) }",
 			1,
-			[]string{"FAILED\tsample\tTestA\n    a_test.go:9: wrong\n", "FAILED\tsample\tTestB/c\n    a_test.go:10: worse\n0 passed, 3 failed, 0 skipped\n"},
+			[]string{"FAILED\tsample\tTestA\n    a_test.go:11: wrong\n", "FAILED\tsample\tTestB/c\n    a_test.go:12: worse\n0 passed, 3 failed, 0 skipped\n"},
 			[]string{"FAILED\tsample\tTestB\n"},
+		},
+		{
+			"and whatever came before it",
+			"func TestA(t *testing.T) { for range 100 { fmt.Fprintln(os.Stderr, \"of a process\"); fmt.Fprintln(t.Output(), \"of a part\") }; t.Error(\"wrong\\nmore\" + strings.Repeat(\"\\nlog\", 100) + \"\\nthe end\") }\n" +
+				"func TestB(t *testing.T) { for n := range 100 { t.Log(\"log\", n) }; t.Fatal(\"worse\") }",
+			1,
+			[]string{
+				"FAILED\tsample\tTestA\n    a_test.go:11: wrong\n        more\n", "        log\n        the end\nFAILED\tsample\tTestB\n    a_test.go:12: log 0\n",
+				"    a_test.go:12: log 99\n    a_test.go:12: worse\n0 passed, 2 failed, 0 skipped\n",
+			},
+			nil,
 		},
 		{
 			"a panic is shown",
 			"func TestA(t *testing.T) { panic(\"boom\") }",
 			1,
-			[]string{"boom", "FAIL\tsample"},
+			[]string{"FAIL\tsample", "FAILED\tsample\tTestA\npanic: boom"},
+			nil,
+		},
+		{
+			"an end outside of a test is shown",
+			"func TestMain(*testing.M) { fmt.Println(\"no folder\"); os.Exit(1) }",
+			1,
+			[]string{"FAILED\tsample\nno folder\n"},
 			nil,
 		},
 		{
 			"what does not compile fails",
 			"func TestA(t *testing.T) { nonsense() }",
 			1,
-			[]string{"undefined: nonsense", "FAIL\tsample"},
+			[]string{"FAIL\tsample", "FAILED\tsample\n# sample [sample.test]\n./a_test.go:11:28: undefined: nonsense\n"},
 			nil,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
-			source := "package sample\n\nimport (\n\t\"strings\"\n\t\"testing\"\n)\n\nvar _ = strings.Repeat\n" + c.body + "\n"
+			source := "package sample\n\nimport (\n\t\"fmt\"\n\t\"os\"\n\t\"strings\"\n\t\"testing\"\n)\n\nvar _, _, _ = fmt.Println, os.Exit, strings.Repeat\n" + c.body + "\n"
 			for file, text := range map[string]string{"go.mod": "module sample\n\ngo 1.26\n", "a_test.go": source} {
 				if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
 					t.Fatal(err)
@@ -61,13 +79,21 @@ func TestGotest(t *testing.T) {
 			}
 			t.Chdir(dir)
 			var out bytes.Buffer
-			if code := run([]string{"./..."}, &out); code != c.code {
+			kept := filepath.Join(t.TempDir(), "failures")
+			if code := run([]string{"./..."}, &out, kept); code != c.code {
 				t.Errorf("exit status %d, want %d", code, c.code)
 			}
 			for _, want := range c.want {
 				if !strings.Contains(out.String(), want) {
 					t.Errorf("no %q in:\n%s", want, out.String())
 				}
+			}
+			data, err := os.ReadFile(kept)
+			if os.IsNotExist(err) {
+				err = nil
+			}
+			if err != nil || !strings.Contains(out.String(), string(data)) || (len(data) > 0) != (c.code != 0) {
+				t.Errorf("the failures in the file (%v):\n%s", err, data)
 			}
 			for _, not := range c.not {
 				if strings.Contains(out.String(), not) {

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"strings"
 	"testing"
@@ -154,7 +155,11 @@ func TestUnreachable(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = silent.Close() }()
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	// Below the ports that systems give out by themselves, so that nobody gets it while nothing listens there.
+	var closed net.Listener
+	for port := 10240 + mathrand.IntN(10000); closed == nil && port < 32768; port++ {
+		closed, err = net.Listen("tcp", fmt.Sprint("127.0.0.1:", port))
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

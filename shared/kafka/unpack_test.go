@@ -202,7 +202,7 @@ func TestAClosedReaderKeepsNothing(t *testing.T) {
 			ended, cancel := context.WithCancel(t.Context())
 			cancel()
 			_, _ = r.NextBatch(ended)
-			for until := time.Now().Add(20 * time.Second); len(c.unpacker.turn) == 0; time.Sleep(5 * time.Millisecond) {
+			for until := time.Now().Add(time.Minute); len(c.unpacker.turn) == 0; time.Sleep(5 * time.Millisecond) {
 				if time.Now().After(until) {
 					t.Fatal("it does not read ahead")
 				}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -62,9 +63,17 @@ func New(t testing.TB, names ...string) *Programs {
 		p.must(os.Mkdir(filepath.Join(p.dir, folder), 0o755)) //nolint:gosec // a folder of test data
 	}
 	for _, name := range names {
-		p.must(os.WriteFile(filepath.Join(p.dir, "bin", name), []byte(program), 0o755)) //nolint:gosec // a program
+		p.must(WriteProgram(filepath.Join(p.dir, "bin", name), []byte(program)))
 	}
 	return p
+}
+
+// WriteProgram writes a file that is to be run. A process that is started meanwhile has it open for writing until it has
+// become what it is to be, and a file that somebody may write to is not run ("text file busy"): none is started meanwhile.
+func WriteProgram(file string, text []byte) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return os.WriteFile(file, text, 0o755) //nolint:gosec // a program
 }
 
 func (p *Programs) must(err error) {
