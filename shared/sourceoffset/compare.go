@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/riftline/riftline/shared/record"
@@ -24,7 +25,31 @@ func NewFingerprinter(ignore []string) *Fingerprinter {
 			f.ignore = append(f.ignore, tokens)
 		}
 	}
+	// What is taken out of an array moves the elements behind it, so those are taken out first.
+	slices.SortFunc(f.ignore, func(a, b []string) int { return slices.CompareFunc(b, a, compareTokens) })
+	f.ignore = slices.CompactFunc(f.ignore, slices.Equal)
 	return f
+}
+
+// compareTokens compares two tokens. Those that are an array's indices come first, by their numbers.
+func compareTokens(a, b string) int {
+	i, first := elementIndex(a)
+	j, second := elementIndex(b)
+	switch {
+	case first && second:
+		return i - j
+	case first:
+		return -1
+	case second:
+		return 1
+	}
+	return strings.Compare(a, b)
+}
+
+// elementIndex reads an array's index as RFC 6901 writes it.
+func elementIndex(token string) (int, bool) {
+	i, err := strconv.Atoi(token)
+	return i, err == nil && i >= 0 && token == strconv.Itoa(i)
 }
 
 // Of returns the fingerprint of an entry.
@@ -54,8 +79,8 @@ func without(v record.Value, tokens []string) record.Value {
 		}
 		v.Fields = fields
 	case record.Array:
-		i, err := strconv.Atoi(tokens[0])
-		if err != nil || i < 0 || i >= len(v.Items) || tokens[0] != strconv.Itoa(i) {
+		i, ok := elementIndex(tokens[0])
+		if !ok || i >= len(v.Items) {
 			return v
 		}
 		items := slices.Clone(v.Items)
