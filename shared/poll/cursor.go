@@ -26,7 +26,7 @@ const (
 // beginCursor begins a log at http.offset.initial where nothing was published.
 func (r *run) beginCursor() error {
 	initial := r.s.Initial[timestampProperty]
-	if r.store.Kind != sourceoffset.Timestamp || !r.st.Cursor.At.IsZero() || initial == "" {
+	if r.store.Kind != sourceoffset.Timestamp || r.st.Cursor.Began() || initial == "" {
 		return nil
 	}
 	at, err := time.Parse(time.RFC3339Nano, initial)
@@ -150,7 +150,7 @@ func (r *run) compareLog(b *batch, keys []string, times []time.Time, order []int
 			case last[where(i)] != n:
 				repeated++
 				continue
-			case r.st.Cursor.Seen(times[i], keys[i]), r.s.Dedupe.NewerOnly && times[i].Equal(r.st.Cursor.At):
+			case r.st.Cursor.Seen(times[i], keys[i]), r.s.Dedupe.NewerOnly && r.st.Cursor.Began() && times[i].Equal(r.st.Cursor.At):
 				unchanged++
 				continue
 			}

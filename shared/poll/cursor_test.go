@@ -63,6 +63,31 @@ func TestLogIsPublishedFromTheCursorOn(t *testing.T) {
 	}
 }
 
+// TestLogWithTheFirstOfAllTimes has the timestamp that .NET and Go write where there is none.
+func TestLogWithTheFirstOfAllTimes(t *testing.T) {
+	w := newWorld(t)
+	const none = "0001-01-01T00:00:00Z"
+	for _, c := range []struct {
+		situation, answer string
+		outcome           Outcome
+		topic             string
+	}{
+		{"nothing but such entries", "a=" + none + " b=" + none, Published, "a=" + none + " b=" + none},
+		{"the same again", "a=" + none + " b=" + none, NothingNew, "a=" + none + " b=" + none},
+		{"a tie", "a=" + none + " b=" + none + " c=" + none, Published, "a=" + none + " b=" + none + " c=" + none},
+		{"one that has a time", "a=" + none + " d=2000", Published, "a=" + none + " b=" + none + " c=" + none + " d=2000"},
+		{"too late", "e=" + none, NothingNew, "a=" + none + " b=" + none + " c=" + none + " d=2000"},
+	} {
+		w.serve(c.answer)
+		if s := w.undisturbed(t, c.outcome, logged); s.Error != "" {
+			t.Errorf("%s: %+v", c.situation, s)
+		}
+		if got := w.lines(); got != c.topic {
+			t.Errorf("%s: the topic holds %s, want %s", c.situation, got, c.topic)
+		}
+	}
+}
+
 func TestTheSameKeyAndTimestampTwiceIsOneEntry(t *testing.T) {
 	w := newWorld(t)
 	w.serve("a=1000 a=1000 a=2000")
@@ -81,6 +106,12 @@ func TestNewerOnlyDropsTies(t *testing.T) {
 	if got := w.lines(); got != "a=1000 b=1000 d=1001" {
 		t.Errorf("%s", got)
 	}
+	// The zero time is a tie with nothing before anything was published.
+	w = newWorld(t)
+	w.serve("a=0001-01-01T00:00:00Z")
+	w.undisturbed(t, Published, newer)
+	w.serve("b=0001-01-01T00:00:00Z")
+	w.undisturbed(t, NothingNew, newer)
 }
 
 func TestLogBeginsAtTheInitialOffset(t *testing.T) {
