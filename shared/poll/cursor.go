@@ -237,6 +237,24 @@ func (r *run) cursorAfter(c sourceoffset.Cursor, b batch, changes []change) sour
 	return c
 }
 
+// cursorBefore is the cursor after the changes from first to before next were published, behind which others are to come.
+func (r *run) cursorBefore(c sourceoffset.Cursor, b batch, first, next int) sourceoffset.Cursor {
+	newest := b.changes[next-1].at
+	if r.store.Kind != sourceoffset.Timestamp || !r.s.Dedupe.NewerOnly || !b.changes[next].at.Equal(newest) {
+		return r.cursorAfter(c, b, b.changes[first:next])
+	}
+	// A cursor at a timestamp of which entries are still to come would have the next poll drop these.
+	tie := next - 1
+	for tie > first && b.changes[tie-1].at.Equal(newest) {
+		tie--
+	}
+	var ahead []sourceoffset.Place
+	for _, one := range b.changes[tie:next] {
+		ahead = append(ahead, sourceoffset.Place{At: one.at, Key: one.Key})
+	}
+	return r.cursorAfter(c, b, b.changes[first:tie]).WithAhead(ahead...)
+}
+
 // moveCursor notes a cursor that moved although there is nothing to publish: the newest entry has other offset
 // properties. Where there is no object yet nothing is made, as the request is the same again.
 func (r *run) moveCursor(ctx context.Context, c sourceoffset.Cursor) error {

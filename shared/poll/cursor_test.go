@@ -114,6 +114,51 @@ func TestNewerOnlyDropsTies(t *testing.T) {
 	w.undisturbed(t, NothingNew, newer)
 }
 
+// TestNewerOnlyKilledAnywhere has ties that are published in different transactions: those of one answer are none that
+// come late.
+func TestNewerOnlyKilledAnywhere(t *testing.T) {
+	for _, perPart := range []int{0, 2, 1} {
+		t.Run(fmt.Sprintf("%d records in a part", perPart), func(t *testing.T) {
+			change := func(s *connector.Source, d *Deps) {
+				logged(s, d)
+				s.Dedupe.NewerOnly, d.PartRecords = true, perPart
+			}
+			prepare := again(func() *world {
+				w := newWorld(t)
+				w.serve("a=1000")
+				w.undisturbed(t, Published, change)
+				w.serve("a=1000 late=1000 b=2000 c=2000 d=2000 e=2000 f=3000 g=3000")
+				return w
+			})
+			last := 0
+			_, _, _ = prepare().run("counted", func(p point) error { last = p.n; return nil }, change)
+			for n := 1; n <= last; n++ {
+				w := prepare()
+				var where point
+				_, _, _ = w.run("killed", func(p point) error {
+					if p.n != n {
+						return nil
+					}
+					where = p
+					return errKilled
+				}, change)
+				w.pass(10 * time.Minute)
+				if s, _, err := w.run("clean", nil, change); err != nil {
+					t.Errorf("%s: %s: %v", where, s.Outcome, err)
+				}
+				if got := w.lines(); got != "a=1000 b=2000 c=2000 d=2000 e=2000 f=3000 g=3000" {
+					t.Errorf("%s: the topic holds %s", where, got)
+				}
+				w.serve("g=3000 h=3000 i=4000")
+				w.undisturbed(t, Published, change)
+				if got := w.lines(); !strings.HasSuffix(got, "g=3000 i=4000") {
+					t.Errorf("%s: the topic holds %s", where, got)
+				}
+			}
+		})
+	}
+}
+
 func TestLogBeginsAtTheInitialOffset(t *testing.T) {
 	w := newWorld(t)
 	initial := func(s *connector.Source, d *Deps) {

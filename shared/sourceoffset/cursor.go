@@ -19,7 +19,8 @@ type Cursor struct {
 	// different answers; those whose key is here were published.
 	Keys []string
 	// Ahead are entries behind At, sorted, that were published although not all that lies between was: what is left of an
-	// intent that was published in part. A cursor that passes them forgets them.
+	// intent that was published in part, or ties that the next transaction goes on with where the cursor's own are dropped.
+	// A cursor that passes them forgets them.
 	Ahead []Place
 	// Offset are the offset properties of the newest entry, as request templates see them, nil when none uses any.
 	Offset map[string]string
