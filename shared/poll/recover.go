@@ -83,7 +83,6 @@ func (r *run) ask(ctx context.Context, p Producer) (committed bool, err error) {
 	intent := r.st.Intent
 	m, ok, err := p.Marker(ctx, intent.MarkerTopic)
 	switch {
-	case errors.Is(err, kafka.ErrTopicMissing) && r.st.TopicID == [16]byte{}:
 	case errors.Is(err, kafka.ErrTopicMissing):
 		// It was there when the intent was written. A broker may not know yet of a topic that was made a moment ago.
 		return false, failed(Unavailable, "recovering: reading the marker of group %s: %w; if the topic was deleted: %s",
