@@ -116,6 +116,9 @@ type Difference struct {
 	// Unchanged counts keys that the topic holds as they are, Repeated the entries whose key came again later in the
 	// answer, Left the keys that the topic holds, that were there at last and are no more.
 	Unchanged, Repeated, Left int
+	// Stale is true when a key came back as it was so long after it left that another poll must not find it so: soon it
+	// would be taken for one that stayed away.
+	Stale bool
 	// Doubtful is true for an answer that is empty or lacks more than half of the keys that were there at last. Nobody
 	// is taken to have left by it.
 	Doubtful bool
@@ -158,6 +161,7 @@ func Compare(base Base, entries []Entry, now time.Time, keep time.Duration) Diff
 			d.Unchanged++
 			if !known.MissingSince.IsZero() {
 				d.returned = append(d.returned, at)
+				d.Stale = d.Stale || now.Sub(known.MissingSince) > keep/2
 			}
 		}
 	}
@@ -224,7 +228,7 @@ func (d Difference) Absent() []string { return d.absent }
 
 // Noted returns base with the departures and returns of this answer noted and keys forgotten that left long ago. It
 // says nothing else of what the topic holds than base does, so it is written with whatever write comes next and is no
-// reason for one.
+// reason for one, unless the answer is Stale.
 func (d Difference) Noted() Base {
 	if len(d.left)+len(d.returned)+len(d.expired) == 0 {
 		return d.base
