@@ -690,3 +690,16 @@ func TestNotingThatAKeyCameBack(t *testing.T) {
 		t.Errorf("%+v, %v, %v", s, err, w.held())
 	}
 }
+
+// TestReasonOfAStopCanBeReadAgain has a marker of somebody else's, whose bytes are part of the reason.
+func TestReasonOfAStopCanBeReadAgain(t *testing.T) {
+	w := newWorld(t)
+	w.serve("a=A")
+	w.undisturbed(t, Published)
+	w.marker.ID = "\xff\xfe"
+	w.serve("a=B")
+	w.undisturbed(t, Stopped)
+	if s := w.undisturbed(t, Stopped); !strings.Contains(s.Error, "holds the marker") || w.state().Base.Len() != 1 {
+		t.Errorf("%+v", s)
+	}
+}

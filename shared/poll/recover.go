@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/riftline/riftline/shared/bucket"
@@ -186,6 +187,8 @@ func (r *run) stop(ctx context.Context, st sourceoffset.State, reason string) er
 	ctx, cancel := r.linger(ctx)
 	defer cancel()
 	r.settled = false
+	// What others have written may be part of it, and an object holds nothing but UTF-8.
+	reason = strings.ToValidUTF8(reason, "\ufffd")
 	st.Stopped = reason
 	err := r.stillHeld(ctx, st)
 	switch {
