@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/riftline/riftline/shared/connector/template"
 	"github.com/riftline/riftline/shared/secret"
@@ -25,12 +26,12 @@ const maxValue = 512
 
 // Fill returns the request with its templates filled in by q.Values, so that its texts are what is sent. Values are
 // escaped for the place where they stand: nothing in them can end a path segment, a parameter, a header or a JSON text.
-// A request variable in the URL's scheme or host must lead to one of q.Origins. Errors wrap [ErrVariables], or
-// [template.ErrValue] when an offset property is not what the template takes it for.
+// A request variable in the URL's scheme or host, or in the header Host, must lead to one of q.Origins. Errors wrap
+// [ErrVariables], or [template.ErrValue] when an offset property is not what the template takes it for.
 func (q Request) Fill() (Request, error) {
 	for name, value := range q.Values.Var {
-		if len(value) > maxValue || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-			return q, unusable("the value of %s is longer than %d bytes or has control characters in it", name, maxValue)
+		if len(value) > maxValue || !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return q, unusable("the value of %s is longer than %d bytes, has control characters in it or is no UTF-8", name, maxValue)
 		}
 	}
 	var err error
@@ -44,7 +45,14 @@ func (q Request) Fill() (Request, error) {
 	q.Params = secret.New(params)
 	q.Headers = slices.Clone(q.Headers)
 	for i, h := range q.Headers {
-		value, err := q.fill(h.Value.Reveal(), fillHeader)
+		filled := false
+		value, err := q.fill(h.Value.Reveal(), func(before string, p template.Piece) (string, error) {
+			filled = filled || p.Filled
+			return fillHeader(before, p)
+		})
+		if err == nil && filled && strings.EqualFold(h.Name, "Host") {
+			err = q.checkHost(value)
+		}
 		if err != nil {
 			return q, fmt.Errorf("header %s of http.request.headers: %w", h.Name, err)
 		}
@@ -184,13 +192,26 @@ func (q Request) fillURL() (string, error) {
 	return text, nil
 }
 
-// checkSegments refuses "." and ".." in a path that is filled in.
+// checkHost refuses a header Host that was filled in unless it names one of the origins: what stands before several hosts
+// goes by it.
+func (q Request) checkHost(value string) error {
+	scheme, _, _ := strings.Cut(q.URL, "://")
+	u, err := url.Parse(scheme + "://" + value)
+	if err != nil || u.Host != value || !slices.Contains(q.Origins, origin(u)) {
+		return unusable("it is none of the hosts that the connector file itself leads to, nor of riftline.request.hosts")
+	}
+	return nil
+}
+
+// checkSegments refuses "." and ".." in a path that is filled in, also with parameters (";…") behind them, which some
+// servers take off first.
 func checkSegments(written string, u *url.URL) error {
 	if template.Without(written) == written {
 		return nil
 	}
 	for segment := range strings.SplitSeq(u.EscapedPath(), "/") {
-		if plain, err := url.PathUnescape(segment); err != nil || plain == "." || plain == ".." {
+		plain, err := url.PathUnescape(segment)
+		if plain, _, _ = strings.Cut(plain, ";"); err != nil || plain == "." || plain == ".." {
 			return unusable("the path has the segment %q in it", segment)
 		}
 	}

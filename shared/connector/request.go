@@ -197,23 +197,28 @@ func (e *examination) origins(q Request) []string {
 	if before, _, ok := strings.Cut(q.URL, "://"); ok && before == "http" {
 		scheme = before
 	}
-	if len(names) > 0 {
-		for _, values := range Combinations(e.templates.matrix) {
-			// Offset properties stand behind the path's beginning only.
-			v := template.Values{Var: values, Offset: map[string]string{}}
-			for _, name := range q.OffsetNames {
-				v.Offset[name] = "1970-01-01T00:00:00Z"
-			}
-			if text, err := fillBeforePath(q.URL, q.BareNames, v); err == nil {
-				add(text)
-			}
+	if len(e.templates.variables)+len(e.templates.offsets) == 0 {
+		return nil // nothing leads anywhere else
+	}
+	combinations := Combinations(e.templates.matrix)
+	if len(names) == 0 {
+		combinations = combinations[:1]
+	}
+	for _, values := range combinations {
+		// Offset properties stand behind the path's beginning only.
+		v := template.Values{Var: values, Offset: map[string]string{}}
+		for _, name := range q.OffsetNames {
+			v.Offset[name] = "1970-01-01T00:00:00Z"
 		}
-		for _, host := range commaList(e.values[hostsKey]) {
-			if !strings.Contains(host, "://") {
-				host = scheme + "://" + host
-			}
-			add(host)
+		if text, err := fillBeforePath(q.URL, q.BareNames, v); err == nil {
+			add(text)
 		}
+	}
+	for _, host := range commaList(e.values[hostsKey]) {
+		if !strings.Contains(host, "://") {
+			host = scheme + "://" + host
+		}
+		add(host)
 	}
 	return all
 }

@@ -216,6 +216,8 @@ func TestVariablesThatAreRefused(t *testing.T) {
 		"an encoded backslash":          {"queue", "a%5cb"},
 		"the folder above":              {"queue", ".."},
 		"the same folder":               {"queue", "."},
+		"the folder above and more":     {"queue", "..;a=b"},
+		"no UTF-8":                      {"queue", "a\xff"},
 		"a line break":                  {"queue", "a\r\nX-Evil: 1"},
 		"a null":                        {"queue", "a\x00"},
 		"much text":                     {"queue", strings.Repeat("a", 600)},
@@ -246,6 +248,32 @@ func TestVariablesThatAreRefused(t *testing.T) {
 	}
 	if err := q.Check(map[string]string{"scheme": "HTTPS"}); err != nil {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestHostHeader has a header by which what stands before several hosts chooses one of them.
+func TestHostHeader(t *testing.T) {
+	q := Request{
+		URL: "https://${var.h}.example.com/", Origins: []string{"https://a.example.com:443", "https://b.example.com:443"},
+		Headers: []Header{{Name: "host", Value: secret.New("${var.name}")}, {Name: "X-Host", Value: secret.New("${var.name}")}},
+	}
+	for name, good := range map[string]bool{
+		"b.example.com": true, "A.example.com:443": true, "evil.example": false, "a.example.com:8443": false, "a.example.com/": false,
+		"u@a.example.com": false, "a.example.com?x": false, "a.example.com#x": false, "": false,
+	} {
+		if err := q.Check(map[string]string{"h": "a", "name": name}); good != (err == nil) || !good && !errors.Is(err, ErrVariables) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	s := source(t, templated(t, map[string]string{
+		"http.request.url": "https://10.0.0.1/", "http.request.headers": "Host: ${var.name}", variablesKey: "name=a.example.com", hostsKey: "a.example.com",
+	}), worker, resolver(nil))
+	if err := s.Request.Check(map[string]string{"name": "a.example.com"}); err != nil {
+		t.Errorf("a host that riftline.request.hosts names: %v", err)
+	}
+	q = Request{URL: "https://10.0.0.1/", Headers: []Header{{Name: "Host", Value: secret.New("a.example.com")}}}
+	if err := q.Check(nil); err != nil {
+		t.Errorf("a name of the connector file's own: %v", err)
 	}
 }
 

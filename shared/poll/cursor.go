@@ -26,7 +26,7 @@ const (
 // beginCursor begins a log at http.offset.initial where nothing was published.
 func (r *run) beginCursor() error {
 	initial := r.s.Initial[timestampProperty]
-	if r.store.Kind != sourceoffset.Timestamp || !r.st.Cursor.At.IsZero() || initial == "" {
+	if r.store.Kind != sourceoffset.Timestamp || r.st.Cursor.Began() || initial == "" {
 		return nil
 	}
 	at, err := time.Parse(time.RFC3339Nano, initial)
@@ -150,7 +150,7 @@ func (r *run) compareLog(b *batch, keys []string, times []time.Time, order []int
 			case last[where(i)] != n:
 				repeated++
 				continue
-			case r.st.Cursor.Seen(times[i], keys[i]), r.s.Dedupe.NewerOnly && times[i].Equal(r.st.Cursor.At):
+			case r.st.Cursor.Seen(times[i], keys[i]), r.s.Dedupe.NewerOnly && r.st.Cursor.Began() && times[i].Equal(r.st.Cursor.At):
 				unchanged++
 				continue
 			}
@@ -235,6 +235,24 @@ func (r *run) cursorAfter(c sourceoffset.Cursor, b batch, changes []change) sour
 		c.Offset = properties
 	}
 	return c
+}
+
+// cursorBefore is the cursor after the changes from first to before next were published, behind which others are to come.
+func (r *run) cursorBefore(c sourceoffset.Cursor, b batch, first, next int) sourceoffset.Cursor {
+	newest := b.changes[next-1].at
+	if r.store.Kind != sourceoffset.Timestamp || !r.s.Dedupe.NewerOnly || !b.changes[next].at.Equal(newest) {
+		return r.cursorAfter(c, b, b.changes[first:next])
+	}
+	// A cursor at a timestamp of which entries are still to come would have the next poll drop these.
+	tie := next - 1
+	for tie > first && b.changes[tie-1].at.Equal(newest) {
+		tie--
+	}
+	var ahead []sourceoffset.Place
+	for _, one := range b.changes[tie:next] {
+		ahead = append(ahead, sourceoffset.Place{At: one.at, Key: one.Key})
+	}
+	return r.cursorAfter(c, b, b.changes[first:tie]).WithAhead(ahead...)
 }
 
 // moveCursor notes a cursor that moved although there is nothing to publish: the newest entry has other offset

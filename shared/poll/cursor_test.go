@@ -63,6 +63,31 @@ func TestLogIsPublishedFromTheCursorOn(t *testing.T) {
 	}
 }
 
+// TestLogWithTheFirstOfAllTimes has the timestamp that .NET and Go write where there is none.
+func TestLogWithTheFirstOfAllTimes(t *testing.T) {
+	w := newWorld(t)
+	const none = "0001-01-01T00:00:00Z"
+	for _, c := range []struct {
+		situation, answer string
+		outcome           Outcome
+		topic             string
+	}{
+		{"nothing but such entries", "a=" + none + " b=" + none, Published, "a=" + none + " b=" + none},
+		{"the same again", "a=" + none + " b=" + none, NothingNew, "a=" + none + " b=" + none},
+		{"a tie", "a=" + none + " b=" + none + " c=" + none, Published, "a=" + none + " b=" + none + " c=" + none},
+		{"one that has a time", "a=" + none + " d=2000", Published, "a=" + none + " b=" + none + " c=" + none + " d=2000"},
+		{"too late", "e=" + none, NothingNew, "a=" + none + " b=" + none + " c=" + none + " d=2000"},
+	} {
+		w.serve(c.answer)
+		if s := w.undisturbed(t, c.outcome, logged); s.Error != "" {
+			t.Errorf("%s: %+v", c.situation, s)
+		}
+		if got := w.lines(); got != c.topic {
+			t.Errorf("%s: the topic holds %s, want %s", c.situation, got, c.topic)
+		}
+	}
+}
+
 func TestTheSameKeyAndTimestampTwiceIsOneEntry(t *testing.T) {
 	w := newWorld(t)
 	w.serve("a=1000 a=1000 a=2000")
@@ -80,6 +105,57 @@ func TestNewerOnlyDropsTies(t *testing.T) {
 	w.undisturbed(t, Published, newer)
 	if got := w.lines(); got != "a=1000 b=1000 d=1001" {
 		t.Errorf("%s", got)
+	}
+	// The zero time is a tie with nothing before anything was published.
+	w = newWorld(t)
+	w.serve("a=0001-01-01T00:00:00Z")
+	w.undisturbed(t, Published, newer)
+	w.serve("b=0001-01-01T00:00:00Z")
+	w.undisturbed(t, NothingNew, newer)
+}
+
+// TestNewerOnlyKilledAnywhere has ties that are published in different transactions: those of one answer are none that
+// come late.
+func TestNewerOnlyKilledAnywhere(t *testing.T) {
+	for _, perPart := range []int{0, 2, 1} {
+		t.Run(fmt.Sprintf("%d records in a part", perPart), func(t *testing.T) {
+			change := func(s *connector.Source, d *Deps) {
+				logged(s, d)
+				s.Dedupe.NewerOnly, d.PartRecords = true, perPart
+			}
+			prepare := again(func() *world {
+				w := newWorld(t)
+				w.serve("a=1000")
+				w.undisturbed(t, Published, change)
+				w.serve("a=1000 late=1000 b=2000 c=2000 d=2000 e=2000 f=3000 g=3000")
+				return w
+			})
+			last := 0
+			_, _, _ = prepare().run("counted", func(p point) error { last = p.n; return nil }, change)
+			for n := 1; n <= last; n++ {
+				w := prepare()
+				var where point
+				_, _, _ = w.run("killed", func(p point) error {
+					if p.n != n {
+						return nil
+					}
+					where = p
+					return errKilled
+				}, change)
+				w.pass(10 * time.Minute)
+				if s, _, err := w.run("clean", nil, change); err != nil {
+					t.Errorf("%s: %s: %v", where, s.Outcome, err)
+				}
+				if got := w.lines(); got != "a=1000 b=2000 c=2000 d=2000 e=2000 f=3000 g=3000" {
+					t.Errorf("%s: the topic holds %s", where, got)
+				}
+				w.serve("g=3000 h=3000 i=4000")
+				w.undisturbed(t, Published, change)
+				if got := w.lines(); !strings.HasSuffix(got, "g=3000 i=4000") {
+					t.Errorf("%s: the topic holds %s", where, got)
+				}
+			}
+		})
 	}
 }
 

@@ -11,7 +11,9 @@
 //  1. Load the object. An intent or claim that is still young belongs to a run that may be alive: leave. An old one, or
 //     this run's own, is recovered first. An absent object is a source partition without history.
 //  2. Fetch the whole answer. Never before the load, so that an older answer cannot follow a newer one.
-//  3. Compare it with base. Nothing new ends the poll without a write.
+//  3. Compare it with base. Nothing new ends the poll without a write. (One exception: where a key that was noted to have
+//     left is back, and nothing was written for half of riftline.dedupe.keep, its return is noted at the generation that
+//     was loaded. It would be forgotten and published again else.)
 //  4. Connect: the topic must be the one that the object knows. Register the schema and encode every record, so that
 //     what cannot be encoded fails before anything is announced.
 //  5. Write the intent under a new random id, with the changes, at the generation that was loaded.

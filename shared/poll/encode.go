@@ -57,7 +57,7 @@ func (r *run) encode(ctx context.Context, b batch) ([]part, error) {
 				return nil, err
 			}
 			if n := len(parts); n > 0 {
-				cursor = r.cursorAfter(cursor, b, b.changes[first:i])
+				cursor = r.cursorBefore(cursor, b, first, i)
 				parts[n-1].cursor, first = cursor, i
 			}
 			most := min(len(b.changes)-i, r.d.PartRecords)

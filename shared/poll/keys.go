@@ -58,7 +58,7 @@ func (r *run) keysOf(ctx context.Context, answer httpsource.Answer) ([]string, e
 }
 
 func (r *run) isRiot() bool {
-	return strings.HasSuffix(strings.ToLower(r.s.Request.Host()), riotDomain)
+	return strings.HasSuffix(strings.ToLower(r.s.Request.HostWith(r.s.Variables)), riotDomain)
 }
 
 // fillKeys sets the keys of the items in which every pointer leads to something, clears the others, and returns how

@@ -36,6 +36,8 @@ func TestKeys(t *testing.T) {
 		{"summonerId is in one entry", riot, []string{"/summonerId"}, true, `[{"puuid":"p","summonerId":"s"},{"puuid":"q"}]`, []string{"s", "uuid"}, 1, false, ""},
 		{"the fallback is forbidden", riot, []string{"/summonerId"}, false, `[{"puuid":"p","wins":1}]`, nil, 0, false, "no entry has /summonerId"},
 		{"not Riot's host", other, []string{"/summonerId"}, true, `[{"puuid":"p","wins":1}]`, nil, 0, false, "puuid, wins"},
+		{"Riot's host in a variable", "https://${var.host}/lol/league", []string{"/summonerId"}, true, `[{"puuid":"p","w":1}]`, []string{"p"}, 0, true, ""},
+		{"another host in a variable", "https://${var.other}/lol/league", []string{"/summonerId"}, true, `[{"puuid":"p","w":1}]`, nil, 0, false, "puuid, w"},
 		{"entries that are no objects", other, []string{"/id"}, true, `[1,2]`, nil, 0, false, "it is no object"},
 		{"an empty answer", riot, []string{"/summonerId"}, true, `[]`, []string{}, 0, false, ""},
 	} {
@@ -43,6 +45,7 @@ func TestKeys(t *testing.T) {
 			var logged bytes.Buffer
 			r := &run{log: slog.New(slog.NewTextHandler(&logged, nil)), s: connector.Source{
 				Key: c.pointers, KeyFallback: c.fallback, Request: connector.Request{URL: c.url},
+				Variables: map[string]string{"host": "kr.api.riotgames.com", "other": "api.example.com"},
 			}}
 			list, err := record.Parse([]byte(c.answer))
 			if err != nil {

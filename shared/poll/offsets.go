@@ -555,7 +555,7 @@ func (o *operation) plan(ctx context.Context, m kafka.Marker) (sourceoffset.Stat
 		return o.begin(m), nil
 	case Rebuild:
 		if o.found.Refused == nil && leaseLeft(o.st) {
-			return o.st, failed(Refused, "a part of an answer was published without a transaction, and its last record does not say that all before it is there: let a poll publish the rest first; an intent that stops polls is settled by %s", settleCommands(o.store.Partition))
+			return o.st, failed(Refused, "only a part of an answer was published, and its last record does not say that all before it is there: let a poll publish the rest first; an intent that stops polls is settled by %s", settleCommands(o.store.Partition))
 		}
 		return o.rebuild(ctx, m)
 	case Settle:

@@ -182,6 +182,22 @@ func TestRebuild(t *testing.T) {
 	}
 }
 
+// TestRebuildLeavesKeysOutThatAreNoText has a record of another program's, whose key is the number 200 in Confluent's wire
+// format.
+func TestRebuildLeavesKeysOutThatAreNoText(t *testing.T) {
+	w := newWorld(t)
+	w.serve("a=A b=A")
+	w.undisturbed(t, Published)
+	other := *w.raw[0]
+	other.Key = []byte("\x00\x00\x00\x00\xc8\x02a")
+	w.raw = append(w.raw, &other)
+	out := w.done(t, 0, OffsetsRequest{Verb: Rebuild})
+	if r := out.Rebuilt; r.Records != 3 || r.Unreadable != 1 || !strings.Contains(r.First, "UTF-8") || out.After.Keys != 2 {
+		t.Errorf("%+v, %+v", r, out.After)
+	}
+	w.undisturbed(t, NothingNew)
+}
+
 // Every stop names a command, and that command lifts it.
 func TestEveryStopHasAWayOut(t *testing.T) {
 	unknowable := func(t *testing.T) *world {

@@ -606,3 +606,100 @@ func TestOutcomes(t *testing.T) {
 		t.Errorf("%s", o)
 	}
 }
+
+// TestKeyThatCameBackIsNotForgotten has a key that left, came back as it was, and stays, while nothing else changes for
+// longer than a key that left is remembered.
+func TestKeyThatCameBackIsNotForgotten(t *testing.T) {
+	w := newWorld(t)
+	w.serve("a=A b=A c=A d=A")
+	w.undisturbed(t, Published)
+	w.serve("a=B b=A")
+	w.undisturbed(t, Published)
+	w.serve("a=B b=A c=A")
+	clear(w.counts)
+	for day := range 100 {
+		if s := w.undisturbed(t, NothingNew); s.Unchanged != 3 {
+			t.Fatalf("day %d: %+v", day, s)
+		}
+		w.pass(24 * time.Hour)
+	}
+	if w.counts["write"] != 1 || w.counts["topic"]+w.counts["fence"]+w.counts["marker"] != 0 {
+		t.Errorf("%v", w.counts)
+	}
+	// One that has stayed away for as long is new.
+	w.serve("a=B b=A c=A d=A")
+	w.undisturbed(t, Published)
+	if held := w.held(); strings.Join(held["c"], " ") != "A" || strings.Join(held["d"], " ") != "A A" {
+		t.Errorf("%v", held)
+	}
+}
+
+// TestNotingThatAKeyCameBack disturbs the write that notes it. Nothing depends on it: the poll succeeds, and the next one
+// writes it.
+func TestNotingThatAKeyCameBack(t *testing.T) {
+	prepare := again(func() *world {
+		w := newWorld(t)
+		w.serve("a=A b=A c=A")
+		w.undisturbed(t, Published)
+		w.serve("a=B b=A")
+		w.undisturbed(t, Published)
+		w.serve("a=B b=A c=A")
+		w.pass(20 * 24 * time.Hour)
+		return w
+	})
+	missing := func(w *world) bool {
+		known, _ := w.state().Base.Of("c")
+		return !known.MissingSince.IsZero()
+	}
+	for _, after := range []bool{false, true} {
+		for _, killed := range []bool{false, true} {
+			w := prepare()
+			if !missing(w) {
+				t.Fatal("nobody has left")
+			}
+			s, dead, err := w.run("disturbed", func(p point) error {
+				switch {
+				case p.call != "write" && p.call != "reread" || p.call == "write" && p.after != after:
+					return nil
+				case killed:
+					return errKilled
+				}
+				return errors.New("connection lost")
+			})
+			if dead != killed || !killed && (err != nil || s.Outcome != NothingNew) {
+				t.Errorf("after %v: %+v, %v", after, s, err)
+			}
+			w.undisturbed(t, NothingNew)
+			if missing(w) || len(w.log) != 4 {
+				t.Errorf("after %v, killed %v: %+v, %v", after, killed, w.state(), w.log)
+			}
+		}
+	}
+	// Another run goes on meanwhile.
+	w := prepare()
+	s, _, err := w.run("slow", func(p point) error {
+		if p.call == "write" && !p.after {
+			w.serve("a=C b=A c=A")
+			if _, _, err := w.run("other", nil); err != nil {
+				t.Error(err)
+			}
+		}
+		return nil
+	})
+	if err != nil || s.Outcome != NothingNew || missing(w) || strings.Join(w.held()["a"], " ") != "A B C" {
+		t.Errorf("%+v, %v, %v", s, err, w.held())
+	}
+}
+
+// TestReasonOfAStopCanBeReadAgain has a marker of somebody else's, whose bytes are part of the reason.
+func TestReasonOfAStopCanBeReadAgain(t *testing.T) {
+	w := newWorld(t)
+	w.serve("a=A")
+	w.undisturbed(t, Published)
+	w.marker.ID = "\xff\xfe"
+	w.serve("a=B")
+	w.undisturbed(t, Stopped)
+	if s := w.undisturbed(t, Stopped); !strings.Contains(s.Error, "holds the marker") || w.state().Base.Len() != 1 {
+		t.Errorf("%+v", s)
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/riftline/riftline/shared/connector"
 	"github.com/riftline/riftline/shared/kafka"
+	"github.com/riftline/riftline/shared/sourceoffset"
 )
 
 // undisturbed runs a poll that nothing interferes with.
@@ -293,23 +294,30 @@ func TestCommitThatIsCarriedOutLate(t *testing.T) {
 	}
 }
 
-// TestTopicThatABrokerDoesNotKnowYet: that a broker knows of no such topic says nothing of what was committed to it.
+// TestTopicThatABrokerDoesNotKnowYet: that a broker knows of no such topic says nothing of what was committed to it,
+// whether brokers give topics ids or, before Kafka 2.8, do not.
 func TestTopicThatABrokerDoesNotKnowYet(t *testing.T) {
-	w := leftBehind(t, "commit", true)
-	s, _, err := w.run("asks", func(p point) error {
-		if p.call == "marker" && !p.after {
-			return kafka.ErrTopicMissing
-		}
-		return nil
-	})
-	if err == nil || s.Outcome != Unavailable || !strings.Contains(s.Error, "riftline offsets reset ladder") {
-		t.Errorf("%s: %v", s.Outcome, err)
-	}
-	w.pass(10 * time.Minute)
-	if s := w.undisturbed(t, Published); s.Recovered != "committed" {
-		t.Errorf("%+v", s)
-	}
-	if wrong := w.check(); wrong != "" {
-		t.Error(wrong)
+	for situation, id := range map[string][16]byte{"with an id": {1}, "without an id": {}} {
+		t.Run(situation, func(t *testing.T) {
+			w := leftBehind(t, "commit", true)
+			w.topic.ID = id
+			w.replace(func(s *sourceoffset.State) { s.TopicID = id })
+			s, _, err := w.run("asks", func(p point) error {
+				if p.call == "marker" && !p.after {
+					return kafka.ErrTopicMissing
+				}
+				return nil
+			})
+			if err == nil || s.Outcome != Unavailable || !strings.Contains(s.Error, "riftline offsets reset ladder") {
+				t.Errorf("%s: %v", s.Outcome, err)
+			}
+			w.pass(10 * time.Minute)
+			if s := w.undisturbed(t, Published); s.Recovered != "committed" {
+				t.Errorf("%+v", s)
+			}
+			if wrong := w.check(); wrong != "" {
+				t.Error(wrong)
+			}
+		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -154,6 +155,9 @@ func (b *rebuilding) record(r *kgo.Record) error {
 		if entry, of, last.castorm, err = b.value(r.Value); of != "" {
 			key = of
 		}
+	}
+	if err == nil && !utf8.ValidString(key) {
+		err = &unreadableError{errors.New("its key is no UTF-8, so no poll has written it")}
 	}
 	var unreadable *unreadableError
 	switch {

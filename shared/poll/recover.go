@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/riftline/riftline/shared/bucket"
@@ -83,7 +84,6 @@ func (r *run) ask(ctx context.Context, p Producer) (committed bool, err error) {
 	intent := r.st.Intent
 	m, ok, err := p.Marker(ctx, intent.MarkerTopic)
 	switch {
-	case errors.Is(err, kafka.ErrTopicMissing) && r.st.TopicID == [16]byte{}:
 	case errors.Is(err, kafka.ErrTopicMissing):
 		// It was there when the intent was written. A broker may not know yet of a topic that was made a moment ago.
 		return false, failed(Unavailable, "recovering: reading the marker of group %s: %w; if the topic was deleted: %s",
@@ -187,6 +187,8 @@ func (r *run) stop(ctx context.Context, st sourceoffset.State, reason string) er
 	ctx, cancel := r.linger(ctx)
 	defer cancel()
 	r.settled = false
+	// What others have written may be part of it, and an object holds nothing but UTF-8.
+	reason = strings.ToValidUTF8(reason, "\ufffd")
 	st.Stopped = reason
 	err := r.stillHeld(ctx, st)
 	switch {

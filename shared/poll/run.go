@@ -208,6 +208,9 @@ func (r *run) proceed(ctx context.Context) error {
 	}
 	step.Reached(ctx, "poll.3.compared")
 	if len(b.changes) == 0 {
+		if b.stale {
+			r.noteReturns(ctx, b.noted)
+		}
 		return r.moveCursor(ctx, b.cursor)
 	}
 	if left := time.Until(r.deadline); left < min(publishMargin, r.total/6) {
@@ -276,6 +279,8 @@ type batch struct {
 	// noted is base with departures noted, fields are the member names of the entries.
 	noted  sourceoffset.Base
 	fields []string
+	// stale is true when noted must be written, whether or not there are changes.
+	stale bool
 	// cursor is what the cursor is when all is published.
 	cursor sourceoffset.Cursor
 }
@@ -312,7 +317,7 @@ func (r *run) compareSnapshot(ctx context.Context, b *batch, keys []string, time
 		at := order[c.Index]
 		b.changes = append(b.changes, change{Changed: c, entry: &b.answer.Entries[at], at: times[at]})
 	}
-	b.noted = d.Noted()
+	b.noted, b.stale = d.Noted(), d.Stale
 	if d.Doubtful && r.st.Base.Present() > 0 {
 		r.log.WarnContext(ctx, "the answer lacks more than half of the keys of the last one; nobody is taken to have left",
 			slog.Int("entries", len(entries)), slog.Int("known", r.st.Base.Present()))
@@ -324,6 +329,21 @@ func (r *run) compareSnapshot(ctx context.Context, b *batch, keys []string, time
 		b.fields = fieldsOf(b.answer.Entries, r.st.Fields)
 		r.sum.OnlyNewFields += r.countOnlyNewFields(*b)
 	}
+}
+
+// noteReturns writes that keys are back which were noted to have left, where nothing else has been written for so long
+// that they would be forgotten. Its failure is none of the poll's: the next one writes it.
+func (r *run) noteReturns(ctx context.Context, noted sourceoffset.Base) {
+	st := r.st
+	st.Base = noted
+	step.Reached(ctx, "poll.3.begin")
+	gen, err := r.store.Write(ctx, st, r.gen, sourceoffset.Same(st))
+	if err != nil {
+		r.log.InfoContext(ctx, "noting that keys are back did not succeed; another poll notes it", slog.Any("error", err))
+		return
+	}
+	r.st, r.gen, r.settled = st, gen, false
+	step.Reached(ctx, "poll.3.noted")
 }
 
 // count adds up: what an earlier attempt of this run published is unchanged by now and counts once, as what it was.

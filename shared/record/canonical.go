@@ -1,7 +1,7 @@
 package record
 
 import (
-	"math/big"
+	"bytes"
 	"slices"
 	"strconv"
 	"strings"
@@ -182,18 +182,65 @@ func appendDecimal(dst []byte, significant string, e int) []byte {
 	}
 }
 
-// appendHuge writes numbers whose exponent does not fit an integer or might be padded with zeros.
+// appendHuge writes numbers whose exponent does not fit an integer or might be padded with zeros. Exponents are added to
+// digit by digit: to read one of a million digits as a number takes seconds.
 func appendHuge(dst []byte, significant, exponent string, shift int) []byte {
-	e, ok := new(big.Int).SetString(exponent, 10)
-	if !ok {
-		return append(dst, significant...)
+	negative := exponent[0] == '-'
+	digits := strings.TrimLeft(exponent, "+-0")
+	if len(digits) <= 15 {
+		e, _ := strconv.Atoi(digits)
+		if negative {
+			e = -e
+		}
+		return appendDecimal(dst, significant, e+shift)
 	}
-	e.Add(e, big.NewInt(int64(shift)))
-	if e.IsInt64() && e.Int64() > -1e15 && e.Int64() < 1e15 {
-		return appendDecimal(dst, significant, int(e.Int64()))
+	// No text is so long that the rest would count against 10^15.
+	dst, shift = appendMantissa(dst, significant), shift+len(significant)-1
+	if negative {
+		dst, shift = append(dst, '-'), -shift
 	}
-	e.Add(e, big.NewInt(int64(len(significant)-1)))
-	return e.Append(appendMantissa(dst, significant), 10)
+	return appendSum(dst, digits, int64(shift))
+}
+
+// tailDigits is how many of the last digits of a long number are added to at once.
+const tailDigits = 18
+
+// appendSum appends digits + n, where n is small against what the digits say.
+func appendSum(dst []byte, digits string, n int64) []byte {
+	at := max(0, len(digits)-tailDigits)
+	tail, _ := strconv.ParseInt(digits[at:], 10, 64)
+	if tail += n; at == 0 {
+		return strconv.AppendInt(dst, tail, 10)
+	}
+	const whole = 1_000_000_000_000_000_000
+	head, step := []byte(digits[:at]), byte(0)
+	switch {
+	case tail >= whole:
+		tail, step = tail-whole, 1
+	case tail < 0:
+		tail, step = tail+whole, 255
+	}
+	for i := at - 1; i >= 0 && step != 0; i-- {
+		head[i] += step
+		switch {
+		case head[i] > '9':
+			head[i] = '0'
+		case head[i] < '0':
+			head[i] = '9'
+		default:
+			step = 0
+		}
+	}
+	if step == 1 {
+		dst = append(dst, '1')
+	}
+	from := len(dst)
+	dst = append(dst, head...)
+	dst = append(dst, strconv.FormatInt(whole+tail, 10)[1:]...)
+	if zeros := len(dst[from:]) - len(bytes.TrimLeft(dst[from:], "0")); step == 0 && zeros > 0 {
+		dst = append(dst[:from], dst[from+zeros:]...)
+	}
+	return dst
 }
 
 func appendMantissa(dst []byte, significant string) []byte {

@@ -373,9 +373,55 @@ func decode(t *testing.T, data []byte) (v any) {
 	return v
 }
 
+// TestHugeExponents compares exponents of any length with those of exact arithmetic.
+func TestHugeExponents(t *testing.T) {
+	exponents := []string{
+		"0000000000000000", "000000000000000000000000000007", "999999999999999", "1000000000000000", "1000000000000001",
+		"999999999999999999", "1000000000000000000", "1000000000000000001", "9999999999999999999999999999", "0010000000000000000000000000000",
+		"123000000000000000000000000000000000", "100000000000000000000000000000000000000003", strings.Repeat("9", 40),
+	}
+	for _, mantissa := range []string{"1", "-1", "12", "0.001", "1200000", "-98765.4321", "1" + strings.Repeat("0", 30), "0." + strings.Repeat("0", 30) + "1"} {
+		for _, exponent := range exponents {
+			for _, sign := range []string{"", "+", "-"} {
+				literal := mantissa + "e" + sign + exponent
+				got := string(appendNumber(nil, literal))
+				digits, e, _ := strings.Cut(got, "e")
+				if exactly(t, digits, e) != exactly(t, mantissa, sign+exponent) {
+					t.Errorf("%s is written as %s", literal, got)
+				}
+				if again := string(appendNumber(nil, got)); again != got {
+					t.Errorf("%s is written as %s, and that as %s", literal, got, again)
+				}
+			}
+		}
+	}
+	// Too many digits for arithmetic with the whole of them.
+	nines := strings.Repeat("9", 5_000_000)
+	if got := string(appendNumber(nil, "12e"+nines)); got != "1.2e1"+strings.Repeat("0", len(nines)) {
+		t.Errorf("%d digits are written as %.20s…", len(nines), got)
+	}
+}
+
+// exactly is mantissa × 10^exponent as digits that end with none that is zero, and their exponent.
+func exactly(t *testing.T, mantissa, exponent string) string {
+	t.Helper()
+	e, ok := new(big.Int).SetString("0"+strings.TrimLeft(exponent, "+-"), 10)
+	if !ok {
+		t.Fatalf("%q is no exponent", exponent)
+	}
+	if strings.HasPrefix(exponent, "-") {
+		e.Neg(e)
+	}
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	digits := strings.TrimRight(whole+fraction, "0")
+	e.Add(e, big.NewInt(int64(len(whole)-len(digits))))
+	digits, negative := strings.CutPrefix(digits, "-")
+	return fmt.Sprintf("%v %s %v", negative, strings.TrimLeft(digits, "0"), e)
+}
+
 // FuzzNumber compares canonical numbers with exact arithmetic.
 func FuzzNumber(f *testing.F) {
-	for _, seed := range []string{"1", "-1.50", "1e10", "123456789012345678901234567890.10e-5", "0.00001", "1e21", "-0.0"} {
+	for _, seed := range []string{"1", "-1.50", "1e10", "123456789012345678901234567890.10e-5", "0.00001", "1e21", "-0.0", "0.1e-999", "12e9999"} {
 		f.Add(seed, "1.0")
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
@@ -388,16 +434,21 @@ func FuzzNumber(f *testing.F) {
 		if (x.Cmp(y) == 0) != (ca == cb) {
 			t.Fatalf("%s is %s, %s is %s", a, ca, b, cb)
 		}
-		if back, ok := number(ca); !ok || back.Cmp(x) != 0 {
+		if back, ok := exact(ca); !ok || back.Cmp(x) != 0 {
 			t.Fatalf("%s became %s", a, ca)
 		}
 	})
 }
 
+// number reads a literal whose exponent is short enough for exact arithmetic.
 func number(text string) (*big.Rat, bool) {
 	if i := strings.IndexAny(text, "eE"); i >= 0 && len(text)-i > 5 {
 		return nil, false
 	}
+	return exact(text)
+}
+
+func exact(text string) (*big.Rat, bool) {
 	v, err := Parse([]byte(text))
 	if err != nil || v.Kind != Number || v.Text != text {
 		return nil, false

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/riftline/riftline/shared/record"
@@ -24,7 +25,31 @@ func NewFingerprinter(ignore []string) *Fingerprinter {
 			f.ignore = append(f.ignore, tokens)
 		}
 	}
+	// What is taken out of an array moves the elements behind it, so those are taken out first.
+	slices.SortFunc(f.ignore, func(a, b []string) int { return slices.CompareFunc(b, a, compareTokens) })
+	f.ignore = slices.CompactFunc(f.ignore, slices.Equal)
 	return f
+}
+
+// compareTokens compares two tokens. Those that are an array's indices come first, by their numbers.
+func compareTokens(a, b string) int {
+	i, first := elementIndex(a)
+	j, second := elementIndex(b)
+	switch {
+	case first && second:
+		return i - j
+	case first:
+		return -1
+	case second:
+		return 1
+	}
+	return strings.Compare(a, b)
+}
+
+// elementIndex reads an array's index as RFC 6901 writes it.
+func elementIndex(token string) (int, bool) {
+	i, err := strconv.Atoi(token)
+	return i, err == nil && i >= 0 && token == strconv.Itoa(i)
 }
 
 // Of returns the fingerprint of an entry.
@@ -54,8 +79,8 @@ func without(v record.Value, tokens []string) record.Value {
 		}
 		v.Fields = fields
 	case record.Array:
-		i, err := strconv.Atoi(tokens[0])
-		if err != nil || i < 0 || i >= len(v.Items) || tokens[0] != strconv.Itoa(i) {
+		i, ok := elementIndex(tokens[0])
+		if !ok || i >= len(v.Items) {
 			return v
 		}
 		items := slices.Clone(v.Items)
@@ -91,6 +116,9 @@ type Difference struct {
 	// Unchanged counts keys that the topic holds as they are, Repeated the entries whose key came again later in the
 	// answer, Left the keys that the topic holds, that were there at last and are no more.
 	Unchanged, Repeated, Left int
+	// Stale is true when a key came back as it was so long after it left that another poll must not find it so: soon it
+	// would be taken for one that stayed away.
+	Stale bool
 	// Doubtful is true for an answer that is empty or lacks more than half of the keys that were there at last. Nobody
 	// is taken to have left by it.
 	Doubtful bool
@@ -133,6 +161,7 @@ func Compare(base Base, entries []Entry, now time.Time, keep time.Duration) Diff
 			d.Unchanged++
 			if !known.MissingSince.IsZero() {
 				d.returned = append(d.returned, at)
+				d.Stale = d.Stale || now.Sub(known.MissingSince) > keep/2
 			}
 		}
 	}
@@ -199,7 +228,7 @@ func (d Difference) Absent() []string { return d.absent }
 
 // Noted returns base with the departures and returns of this answer noted and keys forgotten that left long ago. It
 // says nothing else of what the topic holds than base does, so it is written with whatever write comes next and is no
-// reason for one.
+// reason for one, unless the answer is Stale.
 func (d Difference) Noted() Base {
 	if len(d.left)+len(d.returned)+len(d.expired) == 0 {
 		return d.base

@@ -12,13 +12,15 @@ import (
 
 // Cursor is up to where the topic holds a log. A Cursor is not changed once it is part of a State.
 type Cursor struct {
-	// At is the timestamp of the newest entry that was published, zero when there was none.
+	// At is the timestamp of the newest entry that was published, zero when there was none. An entry may have the zero
+	// time itself; there are Keys then.
 	At time.Time
 	// Keys are the sorted keys that were published with the timestamp At. Entries with the same timestamp may come in
 	// different answers; those whose key is here were published.
 	Keys []string
 	// Ahead are entries behind At, sorted, that were published although not all that lies between was: what is left of an
-	// intent that was published in part. A cursor that passes them forgets them.
+	// intent that was published in part, or ties that the next transaction goes on with where the cursor's own are dropped.
+	// A cursor that passes them forgets them.
 	Ahead []Place
 	// Offset are the offset properties of the newest entry, as request templates see them, nil when none uses any.
 	Offset map[string]string
@@ -37,7 +39,10 @@ func (p Place) compare(o Place) int {
 	return strings.Compare(p.Key, o.Key)
 }
 
-func (c Cursor) positioned() bool { return !c.At.IsZero() || len(c.Keys) > 0 || len(c.Ahead) > 0 }
+func (c Cursor) positioned() bool { return c.Began() || len(c.Ahead) > 0 }
+
+// Began reports whether the cursor stands anywhere: something was published, or it was told where to begin.
+func (c Cursor) Began() bool { return !c.At.IsZero() || len(c.Keys) > 0 }
 
 // Equal reports whether two cursors say the same.
 func (c Cursor) Equal(o Cursor) bool {
@@ -48,7 +53,7 @@ func (c Cursor) Equal(o Cursor) bool {
 // Seen reports whether the topic holds the entry: it is older than the cursor, or has the cursor's timestamp and one of
 // its keys, or is known to be there ahead of the cursor.
 func (c Cursor) Seen(at time.Time, key string) bool {
-	if c.At.IsZero() || at.After(c.At) {
+	if at.After(c.At) {
 		_, found := slices.BinarySearchFunc(c.Ahead, Place{at, key}, Place.compare)
 		return found
 	}
@@ -88,7 +93,7 @@ func (c Cursor) WithAhead(places ...Place) Cursor {
 		p.At = p.At.UTC()
 		switch {
 		case c.Seen(p.At, p.Key):
-		case !c.At.IsZero() && p.At.Equal(c.At):
+		case p.At.Equal(c.At):
 			next.Keys = append(next.Keys, p.Key)
 		default:
 			next.Ahead = append(next.Ahead, p)
@@ -124,7 +129,7 @@ func appendCursor(dst []byte, c Cursor) []byte {
 		}
 		dst = append(dst, ']')
 	}
-	if !c.At.IsZero() {
+	if c.Began() {
 		member("cursor")
 		dst = append(dst, '"')
 		dst = c.At.UTC().AppendFormat(dst, time.RFC3339Nano)
@@ -148,11 +153,13 @@ func appendCursor(dst []byte, c Cursor) []byte {
 // cursor reads what appendCursor writes. A time that cannot be read is damage: unlike the other times of an object it
 // says what is true.
 func (d *decoder) cursor(where string) (c Cursor, err error) {
+	at := false
 	err = d.object(func(name string, _ int64) (err error) {
 		switch name {
 		case "ahead":
 			c.Ahead, err = d.ahead()
 		case "cursor":
+			at = true
 			c.At, err = d.time()
 		case "keysAtCursor":
 			c.Keys, err = d.texts()
@@ -167,7 +174,7 @@ func (d *decoder) cursor(where string) (c Cursor, err error) {
 	case err != nil:
 	case !slices.IsSorted(c.Keys):
 		err = fmt.Errorf("%w: the keys of %s are not sorted", ErrDamaged, where)
-	case c.At.IsZero() && len(c.Keys) > 0:
+	case !at && len(c.Keys) > 0:
 		err = fmt.Errorf("%w: keys without a cursor in %s", ErrDamaged, where)
 	case !slices.IsSortedFunc(c.Ahead, Place.compare):
 		err = fmt.Errorf("%w: the entries ahead of %s are not sorted", ErrDamaged, where)

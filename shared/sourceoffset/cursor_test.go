@@ -38,6 +38,33 @@ func TestCursor(t *testing.T) {
 	}
 }
 
+// TestCursorAtTheFirstOfAllTimes has entries whose timestamp is the zero time, which is that of a cursor before the first
+// entry too.
+func TestCursorAtTheFirstOfAllTimes(t *testing.T) {
+	first := time.Time{}
+	for situation, c := range map[string]Cursor{
+		"published":         Cursor{}.With(first, "a"),
+		"published in part": Cursor{}.WithAhead(Place{first, "a"}),
+		"and another":       Cursor{}.WithAhead(Place{first, "a"}, Place{noon, "b"}),
+	} {
+		if !c.Seen(first, "a") || c.Seen(first, "c") || c.Seen(noon, "a") || c.Seen(noon, "b") != (situation == "and another") {
+			t.Errorf("%s: %+v", situation, c)
+		}
+		if next := c.With(first, "c"); !next.Seen(first, "a") || !next.Seen(first, "c") || next.Seen(noon, "a") {
+			t.Errorf("%s: %+v", situation, next)
+		}
+		s := states()["a log"]
+		s.Cursor = c
+		data, err := Encode(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := Decode(data); err != nil || !back.Cursor.Equal(c) {
+			t.Errorf("%s: %v, %+v", situation, err, back.Cursor)
+		}
+	}
+}
+
 func TestCommittedMovesTheCursor(t *testing.T) {
 	s := states()["a log"]
 	if c := s.Committed(); !c.Cursor.Equal(s.Intent.Cursor) || c.Base.Len() != 0 || c.Last != idA {

@@ -3,6 +3,7 @@ package sourceoffset
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -77,7 +79,10 @@ func keep(buffer *[]byte) {
 	}
 }
 
-// Encode returns the object's content: the state as gzip-compressed JSON with its sum.
+// errNoText says that a state holds a text that is no UTF-8. Its JSON could not be read.
+var errNoText = errors.New("a source offset object holds UTF-8 only")
+
+// Encode returns the object's content: the state as gzip-compressed JSON with its sum. It fails when a text is no UTF-8.
 func Encode(s State) ([]byte, error) {
 	zip := writers.Get().(*gzip.Writer)
 	defer writers.Put(zip)
@@ -85,6 +90,9 @@ func Encode(s State) ([]byte, error) {
 	body := appendState((*buffer)[:0], s)
 	*buffer = body
 	defer keep(buffer)
+	if !utf8.Valid(body) {
+		return nil, errNoText
+	}
 	// Most of it is fingerprints and ids, which hardly shrink.
 	out := bytes.NewBuffer(make([]byte, 0, len(body)+1024))
 	zip.Reset(out)

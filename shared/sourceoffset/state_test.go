@@ -365,6 +365,22 @@ func TestNewIDsDiffer(t *testing.T) {
 	}
 }
 
+// Nothing is written that could not be read again.
+func TestEncodeRefusesWhatIsNoText(t *testing.T) {
+	for situation, change := range map[string]func(*State){
+		"a key":      func(s *State) { s.Base = NewBase(map[string]Known{"\xff": {Fingerprint: fp(1)}}) },
+		"a variable": func(s *State) { s.Partition.Variables = map[string]string{"queue": "a\xffb"} },
+		"a reason":   func(s *State) { s.Stopped = "\xc3" },
+	} {
+		s := fullState()
+		change(&s)
+		if data, err := Encode(s); err == nil {
+			_, err = Decode(data)
+			t.Errorf("%s is written, and read with %v", situation, err)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	for _, s := range states() {
 		f.Add(encodeState(s))
