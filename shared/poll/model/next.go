@@ -299,6 +299,12 @@ func (o Options) fetch(s state, i int, tell func(Call, Fate, state)) {
 		if !r.fetched {
 			r.value, r.answer = v, s.answer
 		}
+		if r.value == r.state.base {
+			// What the model leaves out may have to be written all the same: that keys are back, where a cursor is.
+			noted := t
+			noted.runs[i].write(settle, r.state)
+			tell(Fetch, Answered, noted)
+		}
 		t.compare(o, i)
 		tell(Fetch, Answered, t)
 	}
