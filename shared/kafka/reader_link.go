@@ -46,7 +46,7 @@ func (r *Reader) ask(k *kgo.Client, leader int32, at int64) (*kmsg.FetchResponse
 }
 
 // byName is a fetch that gives its topic's name: with an old inter.broker.protocol.version brokers know the later
-// requests, which give the id, and have no ids (the library's issue 295).
+// requests, which give the id, and have no ids.
 type byName struct{ *kmsg.FetchRequest }
 
 // MaxVersion implements [kmsg.Request].
