@@ -83,7 +83,7 @@ locals {
   local_references = { for f, s in local.effective : f => distinct([for k, v in s : k if can(regex("\\$\\{(env|file|dir):[^}]*\\}", v))]) }
   worker_values    = merge(local.kafka_settings, var.worker_settings, { for name, secret in var.worker_secrets : name => "$${gcpsecret:${secret}}" })
   worker_refs      = distinct(flatten([for v in values(local.worker_values) : regexall("\\$\\{gcpsecret:([^}]*)\\}", v)]))
-  good_reference   = "^([A-Za-z0-9_-]{1,255}|projects/[^/]+(/locations/[^/]+)?/secrets/[A-Za-z0-9_-]{1,255}(/versions/[A-Za-z0-9_-]+)?)$"
+  good_reference   = "^([A-Za-z0-9_-]{1,255}|projects/[^/]+(/locations/[a-z]([-a-z0-9]{0,61}[a-z0-9])?)?/secrets/[A-Za-z0-9_-]{1,255}(/versions/[A-Za-z0-9_-]+)?)$"
   bare_reference   = "^[A-Za-z0-9_-]{1,255}$"
 }
 
