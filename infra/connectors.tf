@@ -56,9 +56,10 @@ locals {
     local.kind[f] == "sink" ? "0 * * * *" : lookup(local.interval_cron, tostring(local.interval[f]), "")
   ) }
   timezone = { for f, s in local.effective : f => try(coalesce(trimspace(lookup(s, "riftline.schedule.timezone", ""))), "UTC") }
-  # How often that is, in seconds; a cron line of one's own counts as once a day, unless it is one of the above.
+  # How often that is, in seconds: each hour or each few hours, at whatever minutes; another cron line of one's own counts
+  # as once a day, unless it is one of the above.
   seconds = { for ms, cron in local.interval_cron : cron => tonumber(ms) / 1000 }
-  period  = { for f, cron in local.schedule : f => lookup(local.seconds, cron, 86400) }
+  period  = { for f, cron in local.schedule : f => lookup(local.seconds, cron, try(3600 * tonumber(coalesce(regex("^[^ ]+ +\\*(?:/(1|2|3|4|6|8|12))? +\\* +\\* +\\*$", cron)[0], "1")), 86400)) }
   paused  = { for f, s in local.effective : f => lower(trimspace(lookup(s, "riftline.paused", "false"))) }
   trigger = { for f, s in local.effective : f => trimspace(lookup(s, "riftline.trigger", "http")) }
   tasks   = { for f, s in local.effective : f => try(tonumber(trimspace(lookup(s, "tasks.max", "1"))), 0) }
@@ -82,7 +83,7 @@ locals {
   local_references = { for f, s in local.effective : f => distinct([for k, v in s : k if can(regex("\\$\\{(env|file|dir):[^}]*\\}", v))]) }
   worker_values    = merge(local.kafka_settings, var.worker_settings, { for name, secret in var.worker_secrets : name => "$${gcpsecret:${secret}}" })
   worker_refs      = distinct(flatten([for v in values(local.worker_values) : regexall("\\$\\{gcpsecret:([^}]*)\\}", v)]))
-  good_reference   = "^([A-Za-z0-9_-]{1,255}|projects/[^/]+(/locations/[^/]+)?/secrets/[A-Za-z0-9_-]{1,255}(/versions/[A-Za-z0-9_-]+)?)$"
+  good_reference   = "^([A-Za-z0-9_-]{1,255}|projects/[^/]+(/locations/[a-z]([-a-z0-9]{0,61}[a-z0-9])?)?/secrets/[A-Za-z0-9_-]{1,255}(/versions/[A-Za-z0-9_-]+)?)$"
   bare_reference   = "^[A-Za-z0-9_-]{1,255}$"
 }
 

@@ -90,6 +90,7 @@ module "poller" {
 
   ingress = var.ingress
   vpc     = var.vpc
+  brokers = flatten(module.kafka[*].ready)
 }
 
 module "sink" {

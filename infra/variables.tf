@@ -37,8 +37,8 @@ variable "prefix" {
   default     = "riftline"
 
   validation {
-    condition     = can(regex("^[a-z]([-a-z0-9]{0,11}[a-z0-9])?$", var.prefix))
-    error_message = "prefix has 1 to 13 of a-z 0-9 -, begins with a letter and ends with no dash: account ids have 30 characters at most."
+    condition     = can(regex("^[a-z]([-a-z0-9]{0,11}[a-z0-9])?$", var.prefix)) && !startswith(var.prefix, "goog")
+    error_message = "prefix has 1 to 13 of a-z 0-9 -, begins with a letter, and not with goog, and ends with no dash: account ids have 30 characters at most."
   }
 }
 
@@ -114,7 +114,7 @@ variable "worker_secrets" {
   }
 
   validation {
-    condition     = alltrue([for secret in values(var.worker_secrets) : can(regex("^([A-Za-z][A-Za-z0-9_-]{0,62}|projects/[^/]+(/locations/[^/]+)?/secrets/[A-Za-z0-9_-]{1,255}(/versions/[A-Za-z0-9_-]+)?)$", secret))])
+    condition     = alltrue([for secret in values(var.worker_secrets) : can(regex("^([A-Za-z][A-Za-z0-9_-]{0,62}|projects/[^/]+(/locations/[a-z]([-a-z0-9]{0,61}[a-z0-9])?)?/secrets/[A-Za-z0-9_-]{1,255}(/versions/[A-Za-z0-9_-]+)?)$", secret))])
     error_message = "worker_secrets name secrets: NAME, or projects/PROJECT/secrets/NAME. The credential itself does not belong here; add it with gcloud secrets versions add NAME --data-file=-."
   }
 }
@@ -242,6 +242,14 @@ variable "poller_resources" {
     condition     = contains(["1", "2", "4"], var.poller_resources.cpu) && can(regex("^[1-9][0-9]*(Mi|Gi)$", var.poller_resources.memory))
     error_message = "poller_resources: cpu is 1, 2 or 4 (less allows one request at a time only), memory is written as 512Mi or 1Gi."
   }
+
+  validation {
+    condition = try(alltrue([
+      for memory in [try(tonumber(trimsuffix(var.poller_resources.memory, "Gi")) * 1024, tonumber(trimsuffix(var.poller_resources.memory, "Mi")))] :
+      memory >= { "1" = 512, "2" = 512, "4" = 2048, "8" = 4096 }[var.poller_resources.cpu] && memory <= { "1" = 4096, "2" = 8192, "4" = 16384, "8" = 32768 }[var.poller_resources.cpu]
+    ]), true)
+    error_message = "poller_resources: an instance has 512Mi of memory at least, 2Gi with 4 vCPUs and 4Gi with 8; and at most 4Gi with one vCPU, 8Gi with 2, 16Gi with 4, 32Gi with 8."
+  }
 }
 
 variable "sink_resources" {
@@ -252,6 +260,14 @@ variable "sink_resources" {
   validation {
     condition     = contains(["1", "2", "4", "8"], var.sink_resources.cpu) && can(regex("^[1-9][0-9]*(Mi|Gi)$", var.sink_resources.memory))
     error_message = "sink_resources: cpu is 1, 2, 4 or 8, memory is written as 512Mi or 1Gi."
+  }
+
+  validation {
+    condition = try(alltrue([
+      for memory in [try(tonumber(trimsuffix(var.sink_resources.memory, "Gi")) * 1024, tonumber(trimsuffix(var.sink_resources.memory, "Mi")))] :
+      memory >= { "1" = 512, "2" = 512, "4" = 2048, "8" = 4096 }[var.sink_resources.cpu] && memory <= { "1" = 4096, "2" = 8192, "4" = 16384, "8" = 32768 }[var.sink_resources.cpu]
+    ]), true)
+    error_message = "sink_resources: an instance has 512Mi of memory at least, 2Gi with 4 vCPUs and 4Gi with 8; and at most 4Gi with one vCPU, 8Gi with 2, 16Gi with 4, 32Gi with 8."
   }
 }
 

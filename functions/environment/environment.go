@@ -93,8 +93,8 @@ func (e *Environment) finish(lookup func(string) (string, bool)) {
 	e.Log = logging.FromEnv(os.Stderr, e.Getenv, e.Secrets.Scrub)
 }
 
-func (e *Environment) secretManager(ctx context.Context) (*secretmanager.Client, error) {
-	c, err := secretmanager.NewClient(ctx)
+func (e *Environment) secretManager(ctx context.Context, location string) (*secretmanager.Client, error) {
+	c, err := secret.NewGCPClient(ctx, location)
 	if err != nil {
 		return nil, err
 	}

@@ -62,7 +62,7 @@ func secretsOf(t *testing.T, a aged) *secret.Resolver {
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	return secret.NewResolver(map[string]secret.Reader{
-		secret.GCPSecret: secret.GCPReader(func(ctx context.Context) (*secretmanager.Client, error) {
+		secret.GCPSecret: secret.GCPReader(func(ctx context.Context, _ string) (*secretmanager.Client, error) {
 			return secretmanager.NewClient(ctx, option.WithGRPCConn(conn))
 		}, "p"),
 	})

@@ -13,6 +13,10 @@ variables {
 
   vpc = { network = "default", subnetwork = "default" }
 
+  # No whole number of minutes.
+  poll_deadline_seconds = 65
+  drain_timeout_seconds = 1000
+
   managed_kafka = {
     cluster = "events"
     subnet  = "projects/my-project/regions/europe-west1/subnetworks/default"

@@ -44,10 +44,15 @@ func alerts(p *plan) []string {
 			if d := r.seconds(condition + "duration"); d < 300 || d > 84600 || d%60 != 0 {
 				c.add(r, "an absence of %d s is none that Cloud Monitoring takes", d)
 			}
-			map[string]map[string]bool{"no_success": quiet, "undrained": behind}[r.Name][fmt.Sprint(r.Index)] = r.text("enabled") != "false"
+		}
+		if own := map[string]map[string]bool{"no_success": quiet, "undrained": behind}[r.Name]; own != nil {
+			own[fmt.Sprint(r.Index)] = r.text("enabled") != "false"
 			if !strings.Contains(r.text(condition+"filter"), fmt.Sprintf(`metric.labels.connector="%v"`, r.Index)) {
 				c.add(r, "looks at another connector: %s", r.text(condition+"filter"))
 			}
+		}
+		if list, _ := r.value("conditions").([]any); len(list) != 1 {
+			c.add(r, "has %d conditions", len(list))
 		}
 		filter := r.text(condition + "filter")
 		if !strings.HasPrefix(filter, `metric.type="`) || !strings.Contains(filter, " AND resource.type=") {
@@ -86,7 +91,7 @@ func alerts(p *plan) []string {
 	return c
 }
 
-// silences are after how many seconds without a success an alert is due, by connector.
+// silences are after how many seconds without a success an alert is due, by connector; -1 where it looks at failures.
 func silences(p *plan, name string) map[string]int {
 	out := map[string]int{}
 	for _, r := range p.resources("google_monitoring_alert_policy") {
@@ -139,9 +144,9 @@ var keyAgeCheck = check{"a key's age is watched as it was asked for", []string{"
 
 // alertChecks look at what the schedules of the many connectors became.
 func alertChecks() []check {
-	return []check{keyAgeCheck, {"alerts wait as long as schedules are apart", []string{"many", "user_files"}, func(r runs) []string {
-		many, user := r.of("many", "plan"), r.of("user_files", "plan")
-		if many == nil || many.plan == nil || user == nil || user.plan == nil {
+	return []check{keyAgeCheck, {"alerts wait as long as schedules are apart", []string{"many", "user_files", "managed_kafka"}, func(r runs) []string {
+		many, user, kafka := r.of("many", "plan"), r.of("user_files", "plan"), r.of("managed_kafka", "plan")
+		if many == nil || many.plan == nil || user == nil || user.plan == nil || kafka == nil || kafka.plan == nil {
 			return []string{"nothing was planned"}
 		}
 		var out []string
@@ -150,15 +155,32 @@ func alertChecks() []check {
 			want map[string]int
 		}{
 			{silences(many.plan, "no_success"), map[string]int{
-				"challenger": 600, "grandmaster": 3*3600 + 60, "master": 3*21600 + 60, "nightly": 84600,
+				"challenger": 600, "grandmaster": 3*3600 + 60, "master": 3*21600 + 60, "nightly": -1,
 				"gcs-sink": 3*3600 + 3600, "other": 3*900 + 3600, "own-key": 3*3600 + 3600,
 			}},
 			// Half of a day's retention comes before two days.
 			{silences(many.plan, "undrained"), map[string]int{"gcs-sink": 43200, "other": 43200, "own-key": 43200}},
 			{silences(user.plan, "undrained"), map[string]int{"gcs-sink": 21600}},
+			// Of 65 and of 1000 s a whole minute is made; each second hour is a period, once a day is too seldom.
+			{silences(kafka.plan, "no_success"), map[string]int{"challenger": 600, "matches": 3*7200 + 120, "gcs-sink": 3*3600 + 1020, "other": -1}},
+			{silences(kafka.plan, "undrained"), map[string]int{"gcs-sink": 21600, "other": -1}},
 		} {
 			if fmt.Sprint(one.got) != fmt.Sprint(one.want) {
 				out = append(out, fmt.Sprintf("%v, not %v", one.got, one.want))
+			}
+		}
+		for _, r := range slices.Concat(many.plan.resources("google_monitoring_alert_policy"), kafka.plan.resources("google_monitoring_alert_policy")) {
+			if r.Name != "no_success" && r.Name != "undrained" || r.value("conditions.0.condition_absent.0") != nil {
+				continue
+			}
+			want := `resource.type="cloud_run_job" AND metric.labels.outcome=one_of("failed","misconfigured","stopped"`
+			if fmt.Sprint(r.Index) == "nightly" {
+				want = `resource.type="cloud_run_revision" AND metric.labels.outcome=one_of("upstream","unavailable","refused","schema_refused","stopped","unknown","unauthorized","deferred"`
+			} else if r.Name == "undrained" {
+				want += `,"deadline"`
+			}
+			if filter := r.text("conditions.0.condition_threshold.0.filter"); !strings.Contains(filter, want+")") || r.text("conditions.0.condition_threshold.0.threshold_value") != "0" {
+				out = append(out, r.Address+" looks at "+filter)
 			}
 		}
 		var channels []string

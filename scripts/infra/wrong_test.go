@@ -67,6 +67,7 @@ var wrongOnes = []wrong{
 	{"half a task", one(sink(`"tasks.max": "1.5"`)), "", []string{"tasks.max is a whole number"}, false, false},
 	{"a bucket that nobody named", map[string]string{"z.json": sink("")}, `archive_buckets = {}`, []string{"gcs.bucket.name is riftline-archive, which archive_buckets does not have", `archive_buckets = { "riftline-archive" = {} }`}, false, false},
 	{"a reference to nothing", one(source(`"http.request.headers": "X-Riot-Token: ${gcpsecret:my key}"`)), "", []string{"${gcpsecret:my key} names no secret"}, false, false},
+	{"a reference to a host", one(source(`"http.request.headers": "X-Riot-Token: ${gcpsecret:projects/p/locations/evil.example/secrets/s}"`)), "", []string{"${gcpsecret:projects/p/locations/evil.example/secrets/s} names no secret"}, false, false},
 	{"a reference to a variable", one(source(`"http.request.headers": "X-Riot-Token: ${env:KEY}"`)), "", []string{"http.request.headers has a reference to a variable or a file"}, false, false},
 	{"overrides of nobody", one(source("")), `overrides = { y = { "kafka.topic" = "u" } }`, []string{"overrides: there is no connector y"}, false, false},
 	{"no brokers", one(source("")), `worker_settings = {}`, []string{"CONNECT_BOOTSTRAP_SERVERS is missing"}, false, false},
@@ -113,6 +114,12 @@ var wrongOnes = []wrong{
 	{"a key's age of hours", one(source("")), `alerts = { key_max_age_days = 0.5 }`, []string{"alerts.key_max_age_days is 1 to 3650"}, true, false},
 	{"a cluster without a network", one(source("")), `managed_kafka = { cluster = "c", subnet = "projects/p/regions/r/subnetworks/s", topics = { t = {} } }`, []string{"vpc has to say by which network it is reached", "leave CONNECT_BOOTSTRAP_SERVERS"}, true, true},
 	{"a cluster too small", one(source("")), `managed_kafka = { cluster = "c", subnet = "projects/p/regions/r/subnetworks/s", vcpus = 1, topics = { t = {} } }`, []string{"a cluster has 3 vCPUs at least"}, true, true},
+	{"too little memory for a poller", one(source("")), `poller_resources = { memory = "256Mi" }`, []string{"poller_resources: an instance has 512Mi of memory at least"}, true, true},
+	{"too much memory for a vCPU", one(source("")), `poller_resources = { memory = "5Gi" }`, []string{"poller_resources: an instance has 512Mi"}, true, true},
+	{"too little memory for vCPUs", one(source("")), `sink_resources = { cpu = "8" }`, []string{"sink_resources: an instance has 512Mi"}, true, true},
+	{"more memory than there is", one(source("")), `sink_resources = { cpu = "8", memory = "33Gi" }`, []string{"sink_resources: an instance has 512Mi"}, true, true},
+	{"a prefix of Google's", one(source("")), `prefix = "goog"`, []string{"and not with goog"}, true, true},
+	{"a secret in a host's name", one(source("")), `worker_secrets = { CONNECT_SASL_JAAS_CONFIG = "projects/p/locations/evil.example/secrets/s" }`, []string{"worker_secrets name secrets"}, true, true},
 	{"a label", one(source("")), `labels = { Team = "Data" }`, []string{"labels have lower-case letters"}, true, false},
 }
 

@@ -317,7 +317,7 @@ func (m *importer) storeAll(ctx context.Context) error {
 	if m.o.project == "" {
 		return usage("--store needs --project PROJECT, or GOOGLE_CLOUD_PROJECT")
 	}
-	client, err := m.newSecretManager(ctx)
+	client, err := m.newSecretManager(ctx, "")
 	if err != nil {
 		return &failure{exitUsage, fmt.Errorf("connecting to Secret Manager (is there a login? see gcloud auth application-default login): %w", err)}
 	}

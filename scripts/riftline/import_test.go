@@ -292,7 +292,7 @@ func commandWith(t *testing.T, v *vault, environ []string, args ...string) (code
 	t.Cleanup(server.Stop)
 	var o, e bytes.Buffer
 	a := &app{in: strings.NewReader(""), out: &o, err: &e, environ: environ}
-	a.newSecretManager = func(ctx context.Context) (*secretmanager.Client, error) {
+	a.newSecretManager = func(ctx context.Context, _ string) (*secretmanager.Client, error) {
 		if v == nil {
 			return nil, errors.New("no login")
 		}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/riftline/riftline/shared/connector"
 	"github.com/riftline/riftline/shared/logging"
+	"github.com/riftline/riftline/shared/secret"
 )
 
 // The exit codes of every command.
@@ -61,8 +62,8 @@ type app struct {
 	in       io.Reader
 	out, err io.Writer
 	environ  []string
-	// newSecretManager makes the client with which import stores values and reads its own references.
-	newSecretManager func(context.Context) (*secretmanager.Client, error)
+	// newSecretManager makes the clients with which references are read, one for each location, and import stores values.
+	newSecretManager func(ctx context.Context, location string) (*secretmanager.Client, error)
 }
 
 func (a *app) getenv(name string) string {
@@ -118,7 +119,9 @@ func (h *onceHandler) WithGroup(name string) slog.Handler {
 // execute runs one command line and returns its exit code.
 func execute(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer, environ []string) int {
 	a := &app{in: in, out: out, err: errOut, environ: environ}
-	a.newSecretManager = func(ctx context.Context) (*secretmanager.Client, error) { return secretmanager.NewClient(ctx) }
+	a.newSecretManager = func(ctx context.Context, location string) (*secretmanager.Client, error) {
+		return secret.NewGCPClient(ctx, location)
+	}
 	return a.execute(ctx, args)
 }
 

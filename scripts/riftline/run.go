@@ -102,6 +102,7 @@ type session struct {
 	interval     time.Duration
 	code         int
 	served       int // answers of the simulator that were looked at
+	secrets      []*secretmanager.Client
 }
 
 func (a *app) run(ctx context.Context, o runOptions) (err error) {
@@ -154,6 +155,16 @@ func (s *session) files() (err error) {
 	return nil
 }
 
+// secretManager makes a client that lives as long as the session. A reader makes one at a time.
+func (s *session) secretManager(ctx context.Context, location string) (*secretmanager.Client, error) {
+	c, err := s.newSecretManager(ctx, location)
+	if err != nil {
+		return nil, err
+	}
+	s.secrets = append(s.secrets, c)
+	return c, nil
+}
+
 // open starts what is not real and makes the environment that the functions run in.
 func (s *session) open(ctx context.Context) (context.Context, error) {
 	set, err := s.overrides(s.o.set)
@@ -168,9 +179,7 @@ func (s *session) open(ctx context.Context) (context.Context, error) {
 		Simulate: s.o.simulate, RealBucket: s.o.gcs == "real",
 	}
 	if s.o.secrets == "gcp" {
-		options.SecretManager = secret.GCPReader(func(ctx context.Context) (*secretmanager.Client, error) {
-			return secretmanager.NewClient(ctx)
-		}, s.getenv("GOOGLE_CLOUD_PROJECT"))
+		options.SecretManager = secret.GCPReader(s.secretManager, s.getenv("GOOGLE_CLOUD_PROJECT"))
 	}
 	s.local, err = local.Start(ctx, options)
 	switch {
@@ -428,6 +437,9 @@ func (s *session) close() error {
 	}
 	if s.local != nil {
 		errs = append(errs, s.local.Close())
+	}
+	for _, c := range s.secrets {
+		errs = append(errs, c.Close())
 	}
 	if err := errors.Join(errs...); err != nil {
 		return &failure{exitTransient, err}

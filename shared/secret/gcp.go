@@ -13,6 +13,7 @@ import (
 	"cloud.google.com/go/compute/metadata"
 	secretmanager "cloud.google.com/go/secretmanager/apiv1"
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
+	"google.golang.org/api/option"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -22,7 +23,8 @@ var ErrCorrupt = errors.New("the secret arrived damaged")
 
 var (
 	bareSecret = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
-	fullSecret = regexp.MustCompile(`^projects/[^/]+(/locations/[^/]+)?/secrets/[A-Za-z0-9_-]{1,255}(/versions/[A-Za-z0-9_-]+)?$`)
+	// A location becomes a part of a host's name.
+	fullSecret = regexp.MustCompile(`^projects/[^/]+(?:/locations/([a-z](?:[-a-z0-9]{0,61}[a-z0-9])?))?/secrets/[A-Za-z0-9_-]{1,255}(?:/versions/[A-Za-z0-9_-]+)?$`)
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
@@ -34,10 +36,21 @@ var (
 // With each value Secret Manager is asked when its version was created, beside the read, which does not wait for the
 // answer: see [Resolver.Oldest].
 //
-// The client is made at the first read and kept; one that cannot be made is tried again at the next read. Errors:
-// [ErrNotFound], [ErrDenied], [ErrCorrupt].
-func GCPReader(newClient func(context.Context) (*secretmanager.Client, error), project string) Reader {
+// A secret of a location (projects/PROJECT/locations/LOCATION/secrets/NAME) is kept there and read there: newClient gets
+// the location, or nothing for secrets without one; see [NewGCPClient]. The client of each location is made at the first
+// read from it and kept; one that cannot be made is tried again at the next read. Errors: [ErrNotFound], [ErrDenied],
+// [ErrCorrupt].
+func GCPReader(newClient func(ctx context.Context, location string) (*secretmanager.Client, error), project string) Reader {
 	return gcpReader(&gcp{newClient: newClient, project: project, looks: looks{now: time.Now, byName: map[string]*look{}}})
+}
+
+// NewGCPClient makes a client of Secret Manager as it stands in a location, or of the global one when location is empty.
+// Neither knows the other's secrets.
+func NewGCPClient(ctx context.Context, location string, options ...option.ClientOption) (*secretmanager.Client, error) {
+	if location != "" {
+		options = append(options, option.WithEndpoint("secretmanager."+location+".rep.googleapis.com:443"))
+	}
+	return secretmanager.NewClient(ctx, options...)
 }
 
 func gcpReader(g *gcp) Reader {
@@ -46,7 +59,7 @@ func gcpReader(g *gcp) Reader {
 		if err != nil {
 			return "", err
 		}
-		client, err := g.connect(ctx)
+		client, err := g.connect(ctx, locationOf(name))
 		if err != nil {
 			return "", err
 		}
@@ -60,25 +73,36 @@ func gcpReader(g *gcp) Reader {
 }
 
 type gcp struct {
-	newClient func(context.Context) (*secretmanager.Client, error)
+	newClient func(context.Context, string) (*secretmanager.Client, error)
 	looks     looks
 
 	mu      sync.Mutex
-	client  *secretmanager.Client
+	clients map[string]*secretmanager.Client
 	project string
 }
 
-func (g *gcp) connect(ctx context.Context) (*secretmanager.Client, error) {
+// locationOf is the location in a secret's resource name, empty where there is none.
+func locationOf(name string) string {
+	if part := fullSecret.FindStringSubmatch(name); part != nil {
+		return part[1]
+	}
+	return ""
+}
+
+func (g *gcp) connect(ctx context.Context, location string) (*secretmanager.Client, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.client != nil {
-		return g.client, nil
+	if client := g.clients[location]; client != nil {
+		return client, nil
 	}
-	client, err := g.newClient(ctx)
+	client, err := g.newClient(ctx, location)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to Secret Manager (is there a login? see gcloud auth application-default login): %w", err)
 	}
-	g.client = client
+	if g.clients == nil {
+		g.clients = map[string]*secretmanager.Client{}
+	}
+	g.clients[location] = client
 	return client, nil
 }
 
@@ -124,8 +148,12 @@ func explain(name string, err error) error {
 	secret, _, _ := strings.Cut(name, "/versions/")
 	switch status.Code(err) {
 	case codes.NotFound:
-		return fmt.Errorf("there is no %s in Secret Manager; create it with gcloud secrets create %s --data-file=-: %w",
-			name, secret[strings.LastIndexByte(secret, '/')+1:], ErrNotFound)
+		flag := ""
+		if location := locationOf(name); location != "" {
+			flag = " --location=" + location
+		}
+		return fmt.Errorf("there is no %s in Secret Manager; create it with gcloud secrets create %s%s --data-file=-: %w",
+			name, secret[strings.LastIndexByte(secret, '/')+1:], flag, ErrNotFound)
 	case codes.FailedPrecondition:
 		return fmt.Errorf("%s is disabled or destroyed; enable it or add a version: %w", name, ErrNotFound)
 	case codes.PermissionDenied, codes.Unauthenticated:

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -94,16 +95,16 @@ func clientOf(t *testing.T, m *manager) *secretmanager.Client {
 }
 
 // clientsOf makes clients that talk to m.
-func clientsOf(t *testing.T, m *manager) func(context.Context) (*secretmanager.Client, error) {
+func clientsOf(t *testing.T, m *manager) func(context.Context, string) (*secretmanager.Client, error) {
 	t.Helper()
-	return func(context.Context) (*secretmanager.Client, error) { return clientOf(t, m), nil }
+	return func(context.Context, string) (*secretmanager.Client, error) { return clientOf(t, m), nil }
 }
 
 // serve returns a reader whose client talks to m, and a count of the clients that were made.
 func serve(t *testing.T, m *manager, project string) (Reader, *int) {
 	t.Helper()
 	clients := 0
-	return GCPReader(func(context.Context) (*secretmanager.Client, error) {
+	return GCPReader(func(context.Context, string) (*secretmanager.Client, error) {
 		clients++
 		return clientOf(t, m), nil
 	}, project), &clients
@@ -165,8 +166,89 @@ func TestSecretManager(t *testing.T) {
 			t.Errorf("%q: the error shows the secret", path)
 		}
 	}
-	if *clients != 1 {
-		t.Errorf("%d clients were made", *clients)
+	if *clients != 2 {
+		t.Errorf("%d clients were made, not one and one for the location", *clients)
+	}
+}
+
+// TestEachLocationHasItsClient: Secret Manager keeps the secrets of a location there, and its global address knows none
+// of them.
+func TestEachLocationHasItsClient(t *testing.T) {
+	const west = "projects/p/locations/europe-west1/secrets/"
+	managers := map[string]*manager{
+		"": {payloads: map[string]string{"projects/p/secrets/s/versions/latest": "global"}},
+		"europe-west1": {
+			payloads: map[string]string{west + "s/versions/latest": "from the west", west + "s/versions/2": "from the west too"},
+			versions: map[string]string{west + "s/versions/latest": "projects/1/locations/europe-west1/secrets/s/versions/3"},
+			times:    map[string]time.Time{"projects/1/locations/europe-west1/secrets/s/versions/3": time.Unix(1_700_000_000, 0)},
+		},
+		"us-east4": {payloads: map[string]string{"projects/p/locations/us-east4/secrets/s/versions/latest": "from the east"}},
+	}
+	var made []string
+	broken := true
+	read := GCPReader(func(_ context.Context, location string) (*secretmanager.Client, error) {
+		if location == "us-east4" && broken {
+			return nil, errors.New("no route to the east")
+		}
+		made = append(made, location)
+		m, ok := managers[location]
+		if !ok {
+			t.Fatalf("a client for %q", location)
+		}
+		return clientOf(t, m), nil
+	}, "p")
+	r := NewResolver(map[string]Reader{GCPSecret: read})
+	resolve := func(path, want string) {
+		t.Helper()
+		if got, err := r.Resolve(t.Context(), "${gcpsecret:"+path+"}"); got != want || err != nil {
+			t.Errorf("%s: got %q, %v; want %q", path, got, err, want)
+		}
+	}
+	resolve(west+"s", "from the west")
+	if !slices.Equal(made, []string{"europe-west1"}) {
+		t.Errorf("clients of %q were made before anything was read there", made)
+	}
+	resolve("s", "global")
+	resolve(west+"s/versions/2", "from the west too")
+	if _, err := read(t.Context(), "projects/p/locations/us-east4/secrets/s", ""); err == nil || !strings.Contains(err.Error(), "no route to the east") {
+		t.Errorf("got %v", err)
+	}
+	broken = false
+	resolve("projects/p/locations/us-east4/secrets/s", "from the east")
+	if !slices.Equal(made, []string{"europe-west1", "", "us-east4"}) {
+		t.Errorf("clients were made for %q", made)
+	}
+	refs := References("${gcpsecret:" + west + "s}")
+	if v, err := r.Oldest(t.Context(), refs); err != nil || v.Number != "3" || v.Secret != "projects/1/locations/europe-west1/secrets/s" {
+		t.Errorf("the age is not asked where the secret is: %v, %v", v, err)
+	}
+	if _, err := read(t.Context(), west+"absent", ""); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "gcloud secrets create absent --location=europe-west1 ") {
+		t.Errorf("got %v", err)
+	}
+	// A location is a part of a host's name, and a token goes there.
+	for _, location := range []string{"evil.example", "x:1", "x@y", "x#", "x?", "X", ".", "-"} {
+		if _, err := read(t.Context(), "projects/p/locations/"+location+"/secrets/s", ""); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s: got %v", location, err)
+		}
+	}
+}
+
+func TestAddressOfALocation(t *testing.T) {
+	for location, want := range map[string]string{
+		"":             "secretmanager.googleapis.com:443",
+		"europe-west1": "secretmanager.europe-west1.rep.googleapis.com:443",
+	} {
+		client, err := NewGCPClient(t.Context(), location, option.WithoutAuthentication())
+		if err != nil {
+			t.Fatal(err)
+		}
+		//nolint:staticcheck // Every connection of the pool has the same target.
+		if got := client.Connection().Target(); got != want && !strings.HasSuffix(got, "/"+want) {
+			t.Errorf("%q: %s, not %s", location, got, want)
+		}
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -216,7 +298,7 @@ func TestProjectOfTheMachine(t *testing.T) {
 }
 
 func TestClientThatCannotBeMade(t *testing.T) {
-	read := GCPReader(func(context.Context) (*secretmanager.Client, error) {
+	read := GCPReader(func(context.Context, string) (*secretmanager.Client, error) {
 		return nil, errors.New("could not find default credentials")
 	}, "p")
 	if _, err := read(t.Context(), "k", ""); err == nil || !strings.Contains(err.Error(), "application-default login") {

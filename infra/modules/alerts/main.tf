@@ -42,9 +42,16 @@ locals {
   good_drains = "metric.labels.outcome=one_of(\"drained\",\"nothing_new\",\"another_run\",\"deadline\")"
   bad_drains  = "metric.labels.outcome=one_of(\"failed\",\"misconfigured\",\"stopped\")"
 
-  # Cloud Monitoring notices an absence of at most 23 hours and a half.
+  # Runs that are too far apart for an absence to be told from the time between them: one that fails is an alert there.
+  rare_polls      = "metric.labels.outcome=one_of(\"upstream\",\"unavailable\",\"refused\",\"schema_refused\",\"stopped\",\"unknown\",\"unauthorized\",\"deferred\")"
+  behind_drains   = "metric.labels.outcome=one_of(\"failed\",\"misconfigured\",\"stopped\",\"deadline\")"
+  of_connector    = { for name, c in var.connectors : name => "metric.labels.connector=\"${name}\"" }
+  rare_no_success = { for name, c in var.connectors : name => local.silence[name] <= c.period_seconds }
+  rare_undrained  = { for name, seconds in local.undrained : name => seconds <= var.connectors[name].period_seconds }
+
+  # Cloud Monitoring notices an absence of at most 23 hours and a half, in whole minutes.
   longest = 84600
-  silence = { for name, c in var.connectors : name => min(local.longest, max(600, c.period_seconds * var.after_runs + c.run_seconds)) }
+  silence = { for name, c in var.connectors : name => min(local.longest, max(600, ceil((c.period_seconds * var.after_runs + c.run_seconds) / 60) * 60)) }
   # Half of what the topic keeps leaves the other half to do something about it.
   undrained = { for name, c in var.connectors : name => min(local.longest, max(var.undrained_seconds, c.period_seconds * 2), floor(var.topic_retention_seconds / 120) * 60) if c.kind == "sink" }
 
@@ -112,23 +119,45 @@ resource "google_monitoring_alert_policy" "no_success" {
   notification_channels = var.notification_channels
   user_labels           = var.labels
 
-  conditions {
-    display_name = "no successful run for ${each.value / 60} minutes"
-    condition_absent {
-      filter   = var.connectors[each.key].kind == "source" ? "${local.of_polls} AND ${local.good_polls} AND metric.labels.connector=\"${each.key}\"" : "${local.of_drains["drains"]} AND ${local.good_drains} AND metric.labels.connector=\"${each.key}\""
-      duration = "${each.value}s"
-      aggregations {
-        alignment_period     = "300s"
-        per_series_aligner   = "ALIGN_COUNT"
-        cross_series_reducer = "REDUCE_SUM"
-        group_by_fields      = ["metric.label.connector"]
+  dynamic "conditions" {
+    for_each = local.rare_no_success[each.key] ? [] : [each.value]
+    content {
+      display_name = "no successful run for ${each.value / 60} minutes"
+      condition_absent {
+        filter   = var.connectors[each.key].kind == "source" ? "${local.of_polls} AND ${local.good_polls} AND ${local.of_connector[each.key]}" : "${local.of_drains["drains"]} AND ${local.good_drains} AND ${local.of_connector[each.key]}"
+        duration = "${each.value}s"
+        aggregations {
+          alignment_period     = "300s"
+          per_series_aligner   = "ALIGN_COUNT"
+          cross_series_reducer = "REDUCE_SUM"
+          group_by_fields      = ["metric.label.connector"]
+        }
+      }
+    }
+  }
+
+  dynamic "conditions" {
+    for_each = local.rare_no_success[each.key] ? [each.value] : []
+    content {
+      display_name = "a run failed"
+      condition_threshold {
+        filter          = var.connectors[each.key].kind == "source" ? "${local.of_polls} AND ${local.rare_polls} AND ${local.of_connector[each.key]}" : "${local.of_drains["drains"]} AND ${local.bad_drains} AND ${local.of_connector[each.key]}"
+        comparison      = "COMPARISON_GT"
+        threshold_value = 0
+        duration        = "0s"
+        aggregations {
+          alignment_period     = "3600s"
+          per_series_aligner   = "ALIGN_DELTA"
+          cross_series_reducer = "REDUCE_SUM"
+          group_by_fields      = ["metric.label.connector"]
+        }
       }
     }
   }
 
   documentation {
     mime_type = "text/markdown"
-    content   = "${each.key} had no successful run for ${each.value / 60} minutes. What to do: ${var.playbooks_url}/no-success.md"
+    content   = "${local.rare_no_success[each.key] ? "A run of ${each.key} failed, and the next one is far off" : "${each.key} had no successful run for ${each.value / 60} minutes"}. What to do: ${var.playbooks_url}/no-success.md"
   }
 }
 
@@ -143,23 +172,45 @@ resource "google_monitoring_alert_policy" "undrained" {
   notification_channels = var.notification_channels
   user_labels           = var.labels
 
-  conditions {
-    display_name = "a record may have waited for ${each.value / 60} minutes"
-    condition_absent {
-      filter   = "${local.of_drains["drains-complete"]} AND metric.labels.connector=\"${each.key}\""
-      duration = "${each.value}s"
-      aggregations {
-        alignment_period     = "300s"
-        per_series_aligner   = "ALIGN_COUNT"
-        cross_series_reducer = "REDUCE_SUM"
-        group_by_fields      = ["metric.label.connector", "metric.label.task"]
+  dynamic "conditions" {
+    for_each = local.rare_undrained[each.key] ? [] : [each.value]
+    content {
+      display_name = "a record may have waited for ${each.value / 60} minutes"
+      condition_absent {
+        filter   = "${local.of_drains["drains-complete"]} AND ${local.of_connector[each.key]}"
+        duration = "${each.value}s"
+        aggregations {
+          alignment_period     = "300s"
+          per_series_aligner   = "ALIGN_COUNT"
+          cross_series_reducer = "REDUCE_SUM"
+          group_by_fields      = ["metric.label.connector", "metric.label.task"]
+        }
+      }
+    }
+  }
+
+  dynamic "conditions" {
+    for_each = local.rare_undrained[each.key] ? [each.value] : []
+    content {
+      display_name = "a drain did not catch up"
+      condition_threshold {
+        filter          = "${local.of_drains["drains"]} AND ${local.behind_drains} AND ${local.of_connector[each.key]}"
+        comparison      = "COMPARISON_GT"
+        threshold_value = 0
+        duration        = "0s"
+        aggregations {
+          alignment_period     = "3600s"
+          per_series_aligner   = "ALIGN_DELTA"
+          cross_series_reducer = "REDUCE_SUM"
+          group_by_fields      = ["metric.label.connector"]
+        }
       }
     }
   }
 
   documentation {
     mime_type = "text/markdown"
-    content   = "No drain of ${each.key} caught up with its topics for ${each.value / 60} minutes. What to do: ${var.playbooks_url}/undrained.md"
+    content   = "${local.rare_undrained[each.key] ? "A drain of ${each.key} did not catch up with its topics, and the next one is far off" : "No drain of ${each.key} caught up with its topics for ${each.value / 60} minutes"}. What to do: ${var.playbooks_url}/undrained.md"
   }
 }
 

@@ -1,13 +1,15 @@
 # The Cloud Run service that polls, one for all sources, and who may do what with it.
 
 locals {
-  timeout_seconds  = var.deadline_seconds + 30
-  caller_seconds   = local.timeout_seconds + 30
-  service          = "${var.prefix}-poller"
-  audience         = "https://${local.service}.${var.region}.${var.project_id}.invalid"
-  bare_secrets     = { for r in var.references : r => r if !startswith(r, "projects/") }
-  full_secrets     = { for r in var.references : replace(r, "/\\/versions\\/.*$/", "") => split("/", r) if startswith(r, "projects/") && !can(regex("/locations/", r)) }
-  regional_secrets = { for r in var.references : replace(r, "/\\/versions\\/.*$/", "") => split("/", r) if can(regex("^projects/[^/]+/locations/", r)) }
+  timeout_seconds = var.deadline_seconds + 30
+  caller_seconds  = local.timeout_seconds + 30
+  service         = "${var.prefix}-poller"
+  audience        = "https://${local.service}.${var.region}.${var.project_id}.invalid"
+  bare_secrets    = { for r in var.references : r => r if !startswith(r, "projects/") }
+  # Several versions of one secret are one right.
+  named_secrets    = distinct([for r in var.references : replace(r, "/\\/versions\\/.*$/", "") if startswith(r, "projects/")])
+  full_secrets     = { for r in local.named_secrets : r => split("/", r) if !can(regex("/locations/", r)) }
+  regional_secrets = { for r in local.named_secrets : r => split("/", r) if can(regex("/locations/", r)) }
   environment = merge(var.worker, {
     RIFTLINE_CONNECTORS       = "gs://${var.state_bucket}/${trimsuffix(var.connectors_folder, "/")}"
     RIFTLINE_STATE            = "gs://${var.state_bucket}/${var.state_prefix}"
@@ -103,11 +105,14 @@ resource "google_cloud_run_v2_service" "poller" {
     }
   }
 
-  # A revision that starts before it may read its state fails its startup probe.
+  # A revision that starts before it may read its state, or before there is a broker, fails its startup probe.
   depends_on = [
     google_storage_managed_folder_iam_member.state,
     google_storage_managed_folder_iam_member.connectors,
     google_secret_manager_secret_iam_member.bare,
+    google_secret_manager_secret_iam_member.full,
+    google_secret_manager_regional_secret_iam_member.full,
+    var.brokers,
   ]
 }
 

@@ -41,6 +41,8 @@ resource "google_cloud_scheduler_job" "poll" {
       attributes = { connector = each.key }
     }
   }
+
+  depends_on = [google_cloud_run_v2_service_iam_member.invoker]
 }
 
 # One topic for all connectors, each with a subscription of its own that takes its messages by their attribute: a source
@@ -113,6 +115,8 @@ resource "google_pubsub_subscription" "poll" {
   expiration_policy {
     ttl = ""
   }
+
+  depends_on = [google_cloud_run_v2_service_iam_member.invoker]
 }
 
 # Pub/Sub itself moves a message to the dead-letter topic: it takes it from the subscription and publishes it there.

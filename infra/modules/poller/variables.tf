@@ -118,3 +118,8 @@ variable "log_level" {
   description = "RIFTLINE_LOG_LEVEL."
   type        = string
 }
+
+variable "brokers" {
+  description = "What there has to be of Google's Kafka before an instance starts; empty with a broker of one's own."
+  type        = list(string)
+}

@@ -5,8 +5,10 @@ locals {
   deadline_seconds = var.timeout_seconds - 120
   job              = "${var.prefix}-sink-${var.slug}"
   bare_secrets     = { for r in var.references : r => r if !startswith(r, "projects/") }
-  full_secrets     = { for r in var.references : replace(r, "/\\/versions\\/.*$/", "") => split("/", r) if startswith(r, "projects/") && !can(regex("/locations/", r)) }
-  regional_secrets = { for r in var.references : replace(r, "/\\/versions\\/.*$/", "") => split("/", r) if can(regex("^projects/[^/]+/locations/", r)) }
+  # Several versions of one secret are one right.
+  named_secrets    = distinct([for r in var.references : replace(r, "/\\/versions\\/.*$/", "") if startswith(r, "projects/")])
+  full_secrets     = { for r in local.named_secrets : r => split("/", r) if !can(regex("/locations/", r)) }
+  regional_secrets = { for r in local.named_secrets : r => split("/", r) if can(regex("/locations/", r)) }
   environment = merge(var.worker, {
     RIFTLINE_CONNECTORS  = "gs://${var.state_bucket}/${trimsuffix(var.connectors_folder, "/")}"
     RIFTLINE_CONNECTOR   = var.connector
@@ -100,6 +102,17 @@ resource "google_cloud_scheduler_job" "drain" {
       scope                 = "https://www.googleapis.com/auth/cloud-platform"
     }
   }
+
+  # A drain that starts before it may read and write what it needs fails.
+  depends_on = [
+    google_cloud_run_v2_job_iam_member.scheduler,
+    google_storage_bucket_iam_member.archive,
+    google_storage_managed_folder_iam_member.state,
+    google_storage_managed_folder_iam_member.connectors,
+    google_secret_manager_secret_iam_member.bare,
+    google_secret_manager_secret_iam_member.full,
+    google_secret_manager_regional_secret_iam_member.full,
+  ]
 }
 
 resource "google_cloud_run_v2_job_iam_member" "scheduler" {
