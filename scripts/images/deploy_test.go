@@ -49,6 +49,7 @@ func TestDeployedImagesAreTheSame(t *testing.T) {
 	crane = strings.TrimSpace(crane)
 	other, err := clone("some/where else")
 	must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(other.clone) })
 	if other.commit != b.commit {
 		t.Fatalf("the clones are %s and %s", b.commit, other.commit)
 	}
@@ -102,6 +103,7 @@ func TestUncommittedChangesAreRefused(t *testing.T) {
 	need(t)
 	b, err := clone("changed")
 	must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(b.clone) })
 	must(t, os.WriteFile(filepath.Join(b.clone, "functions/sink/more.go"), []byte("package sink\n"), 0o600))
 	programs := fakes.New(t, "gcloud", "terraform")
 	for _, args := range [][]string{

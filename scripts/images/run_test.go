@@ -186,7 +186,9 @@ func TestImagesRun(t *testing.T) {
 	roots := map[string]string{}
 	images := map[string]*image{}
 	for _, name := range names {
-		roots[name] = filepath.Join(work, "root-"+name)
+		root := filepath.Join(work, "root-"+name)
+		roots[name] = root
+		t.Cleanup(func() { _ = os.RemoveAll(root) })
 		images[name] = b.image(t, name)
 		images[name].unpack(roots[name])
 	}
