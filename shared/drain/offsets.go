@@ -243,6 +243,13 @@ func (p *partition) settle(ctx context.Context, c Change, out *Changed) error {
 	}
 	out.After.Plan = nil
 	recreated := p.recreated()
+	// What is left of the old log is not completed either.
+	anew := recreated
+	if c.Verb == Reset && !recreated {
+		if anew, err = p.truncated(ctx); err != nil {
+			return err
+		}
+	}
 	switch {
 	case durable == len(plan.Objects) && plan.DeadLetters == nil && !recreated:
 		out.Found = append(out.Found, fmt.Sprintf("all objects of plan %s are there; it is closed", plan.ID))
@@ -251,7 +258,7 @@ func (p *partition) settle(ctx context.Context, c Change, out *Changed) error {
 		return p.stop("plan %s of offsets %d to %d is in flight: %d of its %d objects are there, %d names are somebody else's. Complete it first with `riftline drain %s`; "+
 			"if that stops because of this plan, and no drain is running anywhere, --abandon-plan gives it up. Nothing was written",
 			plan.ID, plan.First, plan.Next-1, durable, len(plan.Objects), len(foreign), p.sink.Name)
-	case durable > 0 && !recreated:
+	case durable > 0 && !anew:
 		return p.stop("plan %s cannot be given up: %d of its %d objects are there, and their records would be archived again. Complete it with `riftline drain %s`. Nothing was written",
 			plan.ID, durable, len(plan.Objects), p.sink.Name)
 	default:
@@ -430,10 +437,14 @@ func (p *partition) scan(ctx context.Context, from, to int64, f func(*kgo.Record
 
 // reset begins anew at the log's start.
 func (p *partition) reset(ctx context.Context, out *Changed) error {
-	switch {
-	case out.Before == nil:
+	if out.Before == nil {
 		return p.stop("there is no head to reset; `riftline drain %s` creates it. Nothing was written", p.sink.Name)
-	case !p.recreated() && p.bounds.StableEnd >= out.After.Frontier:
+	}
+	truncated, err := p.truncated(ctx)
+	switch {
+	case err != nil:
+		return err
+	case !p.recreated() && !truncated:
 		return p.stop("the topic is the one that the head is about and reaches as far, so its records would be archived again. To go on at another offset: %s. Nothing was written", p.command(string(Set), "OFFSET"))
 	}
 	_, after, err := p.inventory(ctx, p.bounds.Start)
