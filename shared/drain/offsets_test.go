@@ -463,6 +463,19 @@ func (noSchemas) Version(context.Context, string, int) (int, error) {
 	return 0, schema.ErrUnknownVersion
 }
 
+// TestSetBackBehindInterleavedSchemas: of two files that interleave, the one that begins last does not tell where both end.
+func TestSetBackBehindInterleavedSchemas(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.sink.FlushSize = 5
+	w.produce(0, 1, 2, 1, 2, 1)
+	w.drain(Drained)
+	w.apply(Change{Verb: Set, Offset: 3}, object(0, 0), "up to offset 4", "archived twice")
+	w.apply(Change{Verb: Set, Offset: 4}, object(0, 0), "up to offset 4", "archived twice")
+	w.drain(NothingNew)
+	w.verify()
+}
+
 // TestResetOfATruncatedTopicWithAPlanInFlight: the command that the stop names goes on, wherever the log ends.
 func TestResetOfATruncatedTopicWithAPlanInFlight(t *testing.T) {
 	t.Parallel()

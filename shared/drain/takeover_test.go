@@ -421,3 +421,32 @@ func (w *world) topicEnd() int64 {
 	end, _ := ends.Lookup(topicName, 0)
 	return end.Offset
 }
+
+// TestHeadIsRemovedAndTheGroupIsBehind: objects that begin before the committed offset and end after it.
+func TestHeadIsRemovedAndTheGroupIsBehind(t *testing.T) {
+	t.Parallel()
+	for name, fields := range map[string]bool{"schemas interleaved": false, "by field": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1)
+			w.sink.FlushSize = 5
+			if fields {
+				w.sink.Partitioner = connector.Partitioner{Class: connector.FieldPartitioner, Fields: []string{"pad"}}
+			}
+			w.produce(0, 1, 2, 1, 2, 1)
+			w.drain(Drained)
+			head := w.server.Objects(stateBucket, "")[0]
+			if err := w.server.Delete(stateBucket, head.Name); err != nil {
+				t.Fatal(err)
+			}
+			w.commit(0, 3)
+			wantText(t, w.drain(Stopped).Partitions[0].Stopped, "there is no head", "gs://state/"+head.Name)
+			// Should the head be lost for good, the person's word is what there is.
+			w.apply(Change{Verb: Set, Offset: 3}, "up to offset 4", "archived twice")
+			w.apply(Change{Verb: Set, Offset: 5}, "--unverified")
+			w.apply(Change{Verb: Set, Offset: 5, Unverified: true})
+			w.drain(NothingNew)
+			w.once()
+		})
+	}
+}
