@@ -66,6 +66,15 @@ func (p *partition) start(ctx context.Context) (int64, error) {
 		}
 	}
 	if p.committed > p.bounds.StableEnd {
+		// Connect reads records of open transactions, unless its consumer is told otherwise.
+		ends, err := p.deps.Consumer.Ends(ctx, p.topic.Name)
+		switch {
+		case err != nil:
+			return 0, fmt.Errorf("reading the end of topic %s: %w", p.topic.Name, err)
+		case p.committed <= ends[p.number]:
+			return 0, fmt.Errorf("group %s has committed offset %d of %s/%d, but a transaction is open at offset %d: drain again when it has ended",
+				p.sink.Group(), p.committed, p.topic.Name, p.number, p.bounds.StableEnd)
+		}
 		return 0, p.stop("group %s has committed offset %d, but the log ends at %d: the topic was re-created. Say where to begin with %s",
 			p.sink.Group(), p.committed, p.bounds.StableEnd, p.command("set", "OFFSET"))
 	}

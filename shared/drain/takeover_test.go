@@ -450,3 +450,24 @@ func TestHeadIsRemovedAndTheGroupIsBehind(t *testing.T) {
 		})
 	}
 }
+
+// TestTakeOverWhileATransactionIsOpen: Connect reads and commits what is not committed by its producer, unless it is told
+// otherwise. That is no sign of another topic.
+func TestTakeOverWhileATransactionIsOpen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.produce(0, 1)
+	client := w.transactional("open")
+	w.begin(client, 0, 2)
+	w.commit(0, 3)
+	sum := w.drain(Failed)
+	wantText(t, sum.Partitions[0].Error, "committed offset 3", "transaction", "offset 1")
+	if n := len(w.server.Objects(stateBucket, "")); n != 0 {
+		t.Fatalf("%d heads were created", n)
+	}
+	w.end(client, true, 2)
+	w.drain(Drained)
+	if h := w.head(0); h.Start != 3 {
+		t.Fatalf("%+v", h)
+	}
+}
