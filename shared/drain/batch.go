@@ -236,7 +236,7 @@ func (a *assembly) stop(r *kgo.Record, err error) error {
 		return err
 	}
 	a.at = r.Offset
-	return a.end(a.p.stopAt(r.Offset, bad.reason))
+	return a.end(a.p.stopAt(r, bad.reason))
 }
 
 // atCut says whether the last thing that was done is a flush.

@@ -31,6 +31,7 @@ type Consumer interface {
 	Committed(ctx context.Context, topic string) (map[int32]int64, error)
 	Commit(ctx context.Context, topic string, topicID [16]byte, partition int32, offset int64) error
 	Bounds(ctx context.Context, topic string) (map[int32]kafka.Bounds, error)
+	Ends(ctx context.Context, topic string) (map[int32]int64, error)
 	Compacted(ctx context.Context, topic string) (bool, error)
 	Share(bytes int64, readers int, most int64)
 	Read(topic kafka.Topic, partition int32, from, to int64) *kafka.Reader

@@ -66,6 +66,15 @@ func (p *partition) start(ctx context.Context) (int64, error) {
 		}
 	}
 	if p.committed > p.bounds.StableEnd {
+		// Connect reads records of open transactions, unless its consumer is told otherwise.
+		ends, err := p.deps.Consumer.Ends(ctx, p.topic.Name)
+		switch {
+		case err != nil:
+			return 0, fmt.Errorf("reading the end of topic %s: %w", p.topic.Name, err)
+		case p.committed <= ends[p.number]:
+			return 0, fmt.Errorf("group %s has committed offset %d of %s/%d, but a transaction is open at offset %d: drain again when it has ended",
+				p.sink.Group(), p.committed, p.topic.Name, p.number, p.bounds.StableEnd)
+		}
 		return 0, p.stop("group %s has committed offset %d, but the log ends at %d: the topic was re-created. Say where to begin with %s",
 			p.sink.Group(), p.committed, p.bounds.StableEnd, p.command("set", "OFFSET"))
 	}
@@ -81,10 +90,17 @@ func (p *partition) takeOver(ctx context.Context, start int64) (int64, error) {
 		// It is not known where the other sink stopped.
 		from = 0
 	}
-	before, after, err := p.inventory(ctx, from)
+	there, err := p.inventory(ctx, from)
+	before, after := there.before, there.after
 	switch {
 	case err != nil:
 		return 0, err
+	case there.across != nil:
+		o := *there.across
+		return 0, p.stop("there is no head %s, but %s is there, written by riftline (plan %s), and holds records up to offset %d, beyond offset %d, where the archive would begin: "+
+			"the head was removed, or RIFTLINE_STATE or the connector's name was changed. Put the head, or the old setting, back. If that cannot be: when you know that the objects "+
+			"hold all records before an offset and none after it, go on there with %s. Nothing was written",
+			p.deps.Heads.URL(p.headName()), p.deps.Archive.URL(o.Name), o.Metadata[metaPlan], o.ends(), start, p.command("set", "OFFSET"))
 	case len(after) > 0:
 		if err := p.understood(start, after); err != nil {
 			return 0, err

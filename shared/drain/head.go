@@ -193,6 +193,14 @@ func (h Head) check() error {
 	return nil
 }
 
+// reach is the offset before which all is archived, or is by the plan in flight.
+func (h Head) reach() int64 {
+	if h.Plan != nil {
+		return h.Plan.Next
+	}
+	return h.Frontier
+}
+
 // ascending says whether ranges are what they should be: each of an offset at least, in order, apart.
 func ascending(ranges []Range) bool {
 	for i, r := range ranges {

@@ -243,6 +243,13 @@ func (p *partition) settle(ctx context.Context, c Change, out *Changed) error {
 	}
 	out.After.Plan = nil
 	recreated := p.recreated()
+	// What is left of the old log is not completed either.
+	anew := recreated
+	if c.Verb == Reset && !recreated {
+		if anew, err = p.truncated(ctx); err != nil {
+			return err
+		}
+	}
 	switch {
 	case durable == len(plan.Objects) && plan.DeadLetters == nil && !recreated:
 		out.Found = append(out.Found, fmt.Sprintf("all objects of plan %s are there; it is closed", plan.ID))
@@ -251,7 +258,7 @@ func (p *partition) settle(ctx context.Context, c Change, out *Changed) error {
 		return p.stop("plan %s of offsets %d to %d is in flight: %d of its %d objects are there, %d names are somebody else's. Complete it first with `riftline drain %s`; "+
 			"if that stops because of this plan, and no drain is running anywhere, --abandon-plan gives it up. Nothing was written",
 			plan.ID, plan.First, plan.Next-1, durable, len(plan.Objects), len(foreign), p.sink.Name)
-	case durable > 0 && !recreated:
+	case durable > 0 && !anew:
 		return p.stop("plan %s cannot be given up: %d of its %d objects are there, and their records would be archived again. Complete it with `riftline drain %s`. Nothing was written",
 			plan.ID, durable, len(plan.Objects), p.sink.Name)
 	default:
@@ -274,16 +281,20 @@ func (p *partition) set(ctx context.Context, c Change, out *Changed) error {
 	if c.Offset < p.bounds.Start || c.Offset > p.bounds.StableEnd {
 		return p.stop("offset %d is not in the log, which reaches from %d to %d. Nothing was written", c.Offset, p.bounds.Start, p.bounds.StableEnd)
 	}
-	before, after, err := p.inventory(ctx, c.Offset)
+	there, err := p.inventory(ctx, c.Offset)
 	if err != nil {
 		return err
 	}
+	before, after := there.before, there.after
 	for _, o := range after {
 		out.Objects = append(out.Objects, o.Name)
 	}
 	if len(after) > 0 {
 		return p.stop("%d objects begin at offset %d or after it: their records would be archived twice, or their names be in the way (%s). Move them away, or choose an offset after them. Nothing was written",
 			len(after), c.Offset, p.deps.Archive.URL(after[0].Name))
+	}
+	if o := there.across; o != nil {
+		return p.stop("%s holds records up to offset %d: those from offset %d on would be archived twice. Nothing was written", p.deps.Archive.URL(o.Name), o.ends(), c.Offset)
 	}
 	known := int64(-1)
 	switch {
@@ -323,11 +334,19 @@ func (p *partition) covered(ctx context.Context, c Change, before *present, know
 		return nil
 	case known >= 0 && c.Offset > known:
 		// What somebody else has archived since.
-		_, after, err := p.inventory(ctx, known)
+		there, err := p.inventory(ctx, known)
 		if err != nil {
 			return err
 		}
-		objects = slices.DeleteFunc(after, func(o present) bool { return o.First >= c.Offset })
+		if o := there.across; o != nil {
+			if !c.Unverified {
+				return p.stop("%s begins before offset %d and holds records up to offset %d, and it cannot be verified which of those between it holds. If you know that all objects together hold all records "+
+					"before offset %d and none from there on, say so with --unverified. Nothing was written", p.deps.Archive.URL(o.Name), known, o.ends(), c.Offset)
+			}
+			out.Found = append(out.Found, "not verified: objects reach beyond the committed offset")
+			return nil
+		}
+		objects = slices.DeleteFunc(there.after, func(o present) bool { return o.First >= c.Offset })
 	case before != nil && c.Offset != known:
 		objects, at = []present{*before}, before.First
 	case known >= 0:
@@ -430,21 +449,25 @@ func (p *partition) scan(ctx context.Context, from, to int64, f func(*kgo.Record
 
 // reset begins anew at the log's start.
 func (p *partition) reset(ctx context.Context, out *Changed) error {
-	switch {
-	case out.Before == nil:
+	if out.Before == nil {
 		return p.stop("there is no head to reset; `riftline drain %s` creates it. Nothing was written", p.sink.Name)
-	case !p.recreated() && p.bounds.StableEnd >= out.After.Frontier:
+	}
+	truncated, err := p.truncated(ctx)
+	switch {
+	case err != nil:
+		return err
+	case !p.recreated() && !truncated:
 		return p.stop("the topic is the one that the head is about and reaches as far, so its records would be archived again. To go on at another offset: %s. Nothing was written", p.command(string(Set), "OFFSET"))
 	}
-	_, after, err := p.inventory(ctx, p.bounds.Start)
+	there, err := p.inventory(ctx, p.bounds.Start)
 	if err != nil {
 		return err
 	}
-	for _, o := range after {
+	for _, o := range there.after {
 		out.Objects = append(out.Objects, o.Name)
 	}
-	if len(after) > 0 {
-		out.Found = append(out.Found, fmt.Sprintf("%d objects of the old topic are there; where a name comes again the drain stops without overwriting it. Archive into another topics.dir", len(after)))
+	if n := len(there.after); n > 0 {
+		out.Found = append(out.Found, fmt.Sprintf("%d objects of the old topic are there; where a name comes again the drain stops without overwriting it. Archive into another topics.dir", n))
 	}
 	out.After = p.newHead(p.bounds.Start)
 	return nil

@@ -462,3 +462,68 @@ func (noSchemas) ByID(context.Context, int) (string, error) { return "", schema.
 func (noSchemas) Version(context.Context, string, int) (int, error) {
 	return 0, schema.ErrUnknownVersion
 }
+
+// TestSetBackBehindInterleavedSchemas: of two files that interleave, the one that begins last does not tell where both end.
+func TestSetBackBehindInterleavedSchemas(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.sink.FlushSize = 5
+	w.produce(0, 1, 2, 1, 2, 1)
+	w.drain(Drained)
+	w.apply(Change{Verb: Set, Offset: 3}, object(0, 0), "up to offset 4", "archived twice")
+	w.apply(Change{Verb: Set, Offset: 4}, object(0, 0), "up to offset 4", "archived twice")
+	w.drain(NothingNew)
+	w.verify()
+}
+
+// TestResetOfATruncatedTopicWithAPlanInFlight: the command that the stop names goes on, wherever the log ends.
+func TestResetOfATruncatedTopicWithAPlanInFlight(t *testing.T) {
+	t.Parallel()
+	for _, changes := range []int64{3, 4} {
+		for _, end := range []int64{0, 2, 4} {
+			w := newWorld(t, 1)
+			w.produce(0, repeat(1, 6)...)
+			d, _ := mortal(w.deps(), changes)
+			w.drainAny(w.sink, d)
+			if w.head(0).Plan == nil {
+				t.Fatal("no plan is in flight")
+			}
+			truncated := func() Deps {
+				d := w.deps()
+				d.Consumer = boundedConsumer{d.Consumer, func(b kafka.Bounds) kafka.Bounds { b.StableEnd = min(b.StableEnd, end); return b }}
+				return d
+			}
+			wantText(t, w.drainWith(w.sink, truncated(), Stopped).Partitions[0].Stopped, "truncated", "riftline offsets reset gcs-sink challenger/0")
+			w.sink.TopicsDir = "again"
+			if _, err := Apply(w.ctx, w.sink, truncated(), Change{Verb: Reset, Topic: topicName}); err == nil || outcomeOf(err) != Stopped {
+				t.Fatalf("%v", err)
+			} else {
+				wantText(t, err.Error(), "--abandon-plan")
+			}
+			out, err := Apply(w.ctx, w.sink, truncated(), Change{Verb: Reset, Topic: topicName, AbandonPlan: true})
+			if err != nil || !out.Written || out.After.Plan != nil || out.After.Frontier != 0 {
+				t.Fatalf("%d changes, end %d: %+v, %v", changes, end, out, err)
+			}
+		}
+	}
+}
+
+// TestResetWhileADrainArchives: what a drain has archived since the log's end was looked at does not make the log shorter.
+func TestResetWhileADrainArchives(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.produce(0, repeat(1, 6)...)
+	w.drain(Drained)
+	d := w.deps()
+	looked := false
+	d.Consumer = boundedConsumer{d.Consumer, func(b kafka.Bounds) kafka.Bounds {
+		if !looked {
+			looked, b.StableEnd = true, 3
+		}
+		return b
+	}}
+	if out, err := Apply(w.ctx, w.sink, d, Change{Verb: Reset, Topic: topicName}); outcomeOf(err) != Stopped {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	w.verify()
+}

@@ -125,23 +125,25 @@ func (p *partition) sameTopic(ctx context.Context) error {
 			"Nothing was written. Set another topics.dir, then begin with the new topic by %s; or archive it through a sink with another name and another topics.dir",
 			id, p.head.TopicID, p.command("reset"))
 	}
-	need := p.head.Frontier
-	if p.head.Plan != nil {
-		need = p.head.Plan.Next
+	truncated, err := p.truncated(ctx)
+	if err == nil && truncated {
+		err = p.stop("the log ends at offset %d, but all before %d is archived: the topic was truncated (or restored from a copy). "+
+			"Nothing was written. Set another topics.dir, then begin anew by %s; or archive it through a sink with another name and another topics.dir",
+			p.bounds.StableEnd, p.head.reach(), p.command("reset"))
 	}
-	if p.bounds.StableEnd >= need {
-		return nil
+	return err
+}
+
+// truncated says whether the log ends before what the head is about.
+func (p *partition) truncated(ctx context.Context) (bool, error) {
+	if p.bounds.StableEnd >= p.head.reach() {
+		return false, nil
 	}
 	// The end was seen before the head was read; another run may have archived what came in between.
 	if err := p.lookAgain(ctx); err != nil {
-		return err
+		return false, err
 	}
-	if p.bounds.StableEnd < need {
-		return p.stop("the log ends at offset %d, but all before %d is archived: the topic was truncated (or restored from a copy). "+
-			"Nothing was written. Set another topics.dir, then begin anew by %s; or archive it through a sink with another name and another topics.dir",
-			p.bounds.StableEnd, need, p.command("reset"))
-	}
-	return nil
+	return p.bounds.StableEnd < p.head.reach(), nil
 }
 
 // lookAgain reads the bounds once more.

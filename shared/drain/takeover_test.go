@@ -421,3 +421,53 @@ func (w *world) topicEnd() int64 {
 	end, _ := ends.Lookup(topicName, 0)
 	return end.Offset
 }
+
+// TestHeadIsRemovedAndTheGroupIsBehind: objects that begin before the committed offset and end after it.
+func TestHeadIsRemovedAndTheGroupIsBehind(t *testing.T) {
+	t.Parallel()
+	for name, fields := range map[string]bool{"schemas interleaved": false, "by field": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1)
+			w.sink.FlushSize = 5
+			if fields {
+				w.sink.Partitioner = connector.Partitioner{Class: connector.FieldPartitioner, Fields: []string{"pad"}}
+			}
+			w.produce(0, 1, 2, 1, 2, 1)
+			w.drain(Drained)
+			head := w.server.Objects(stateBucket, "")[0]
+			if err := w.server.Delete(stateBucket, head.Name); err != nil {
+				t.Fatal(err)
+			}
+			w.commit(0, 3)
+			wantText(t, w.drain(Stopped).Partitions[0].Stopped, "there is no head", "gs://state/"+head.Name)
+			// Should the head be lost for good, the person's word is what there is.
+			w.apply(Change{Verb: Set, Offset: 3}, "up to offset 4", "archived twice")
+			w.apply(Change{Verb: Set, Offset: 5}, "--unverified")
+			w.apply(Change{Verb: Set, Offset: 5, Unverified: true})
+			w.drain(NothingNew)
+			w.once()
+		})
+	}
+}
+
+// TestTakeOverWhileATransactionIsOpen: Connect reads and commits what is not committed by its producer, unless it is told
+// otherwise. That is no sign of another topic.
+func TestTakeOverWhileATransactionIsOpen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.produce(0, 1)
+	client := w.transactional("open")
+	w.begin(client, 0, 2)
+	w.commit(0, 3)
+	sum := w.drain(Failed)
+	wantText(t, sum.Partitions[0].Error, "committed offset 3", "transaction", "offset 1")
+	if n := len(w.server.Objects(stateBucket, "")); n != 0 {
+		t.Fatalf("%d heads were created", n)
+	}
+	w.end(client, true, 2)
+	w.drain(Drained)
+	if h := w.head(0); h.Start != 3 {
+		t.Fatalf("%+v", h)
+	}
+}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/riftline/riftline/shared/avrofile"
 	"github.com/riftline/riftline/shared/record"
 	"github.com/riftline/riftline/shared/schema"
@@ -165,7 +167,11 @@ func (f *formats) schema(ctx context.Context, id int) (*format, error) {
 }
 
 // stopAt is the way on from a record that cannot be archived.
-func (p *partition) stopAt(offset int64, reason string) error {
+func (p *partition) stopAt(r *kgo.Record, reason string) error {
+	all := "errors.tolerance=all"
+	if r.Value == nil {
+		all = "behavior.on.null.values=ignore"
+	}
 	return p.stop("the record at offset %d cannot be archived: %s. All before it is archived. When the cause is removed, drain again; "+
-		"to go on without this record: %s; to skip all such records, set errors.tolerance=all", offset, reason, p.command("skip", strconv.FormatInt(offset, 10)))
+		"to go on without this record: %s; to skip all such records, set %s", r.Offset, reason, p.command("skip", strconv.FormatInt(r.Offset, 10)), all)
 }

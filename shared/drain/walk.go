@@ -8,6 +8,7 @@ import (
 	"io"
 	"path"
 	"slices"
+	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -25,18 +26,39 @@ type present struct {
 	Extension string
 }
 
+// ends is the offset of the object's last record, -1 when nothing says it: it is not one of riftline's, or was too large to
+// be held in memory.
+func (o present) ends() int64 {
+	last, err := strconv.ParseInt(o.Metadata[metaLast], 10, 64)
+	if o.Metadata[metaPlan] == "" || err != nil {
+		return -1
+	}
+	return last
+}
+
 func (p *partition) headName() string { return HeadName(p.sink.Name, p.topic.Name, p.number) }
 
 func (p *partition) defaultEncoded() string {
 	return fmt.Sprintf("partition=%d", p.number)
 }
 
-// inventory lists the partition's objects, whatever their encoded partition: those whose first offset is from or more,
-// in order of it, and the last one before in the default layout, nil for none.
-func (p *partition) inventory(ctx context.Context, from int64) (before *present, after []present, err error) {
+// inventory is what the archive has of a partition, seen from an offset on.
+type inventory struct {
+	// before is the last object of the default layout that begins before the offset, nil for none.
+	before *present
+	// across is an object that begins before the offset and says itself that it holds a record from there on, nil for none:
+	// files of one flush interleave, so that the one which begins last need not end last.
+	across *present
+	// after are those that begin at the offset or after it, in order of that.
+	after []present
+}
+
+// inventory lists the partition's objects, whatever their encoded partition.
+func (p *partition) inventory(ctx context.Context, from int64) (inventory, error) {
+	var all inventory
 	for o, err := range p.deps.Archive.List(ctx, p.names.TopicPrefix(p.topic.Name), "") {
 		if err != nil {
-			return nil, nil, fmt.Errorf("listing the objects of topic %s: %w", p.topic.Name, err)
+			return all, fmt.Errorf("listing the objects of topic %s: %w", p.topic.Name, err)
 		}
 		name, ok := p.names.Parse(p.topic.Name, o.Name)
 		if !ok || name.Partition != p.number {
@@ -45,15 +67,19 @@ func (p *partition) inventory(ctx context.Context, from int64) (before *present,
 		found := present{o, name, path.Ext(o.Name)}
 		switch {
 		case name.First >= from:
-			after = append(after, found)
-		case name.Encoded == p.defaultEncoded() && (before == nil || before.First < name.First):
-			before = &found
+			all.after = append(all.after, found)
+			continue
+		case found.ends() >= from && (all.across == nil || all.across.ends() < found.ends()):
+			all.across = &found
+		}
+		if name.Encoded == p.defaultEncoded() && (all.before == nil || all.before.First < name.First) {
+			all.before = &found
 		}
 	}
-	slices.SortFunc(after, func(a, b present) int {
+	slices.SortFunc(all.after, func(a, b present) int {
 		return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Name, b.Name))
 	})
-	return before, after, nil
+	return all, nil
 }
 
 // countTries is how often an object is read that breaks off.

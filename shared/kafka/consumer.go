@@ -319,6 +319,15 @@ func (c *Consumer) Bounds(ctx context.Context, topic string) (map[int32]Bounds, 
 	return out, nil
 }
 
+// Ends returns the offset after the last record of every partition of a topic, those of open transactions included.
+func (c *Consumer) Ends(ctx context.Context, topic string) (map[int32]int64, error) {
+	t, err := c.client.topic(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	return c.client.listOffsets(ctx, t, -1, false)
+}
+
 // Close ends the client's connections and goroutines. Readers must be closed before.
 func (c *Consumer) Close() {
 	c.closeLinks()

@@ -2,6 +2,7 @@ package joda
 
 import (
 	"errors"
+	"math"
 	"testing"
 	"time"
 	_ "time/tzdata"
@@ -172,6 +173,20 @@ func TestNextIsAlignedToMidnight(t *testing.T) {
 				t.Errorf("%s, want %s", time.UnixMilli(got).UTC(), tt.want)
 			}
 		})
+	}
+}
+
+// TestTheEndOfTime: a transition beyond the last millisecond that is counted is none.
+func TestTheEndOfTime(t *testing.T) {
+	for _, millis := range []int64{math.MaxInt64 - 48*hour, math.MaxInt64 - 24*hour, math.MaxInt64 - 400*24*hour} {
+		for _, id := range []string{"Europe/Berlin", "America/New_York", "Australia/Sydney", "Asia/Tokyo"} {
+			if end := nextTransition(millis, zone(t, id)); end != 0 && end <= millis {
+				t.Fatalf("%s: the offset changes at %d, before %d", id, end, millis)
+			}
+			if next := Next(millis, hour, zone(t, id)); next <= millis {
+				t.Errorf("%s: %d comes after %d", id, next, millis)
+			}
+		}
 	}
 }
 

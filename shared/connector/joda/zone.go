@@ -75,7 +75,8 @@ func offsetAt(millis int64, zone *time.Location) int64 {
 // nextTransition is when the zone's offset changes next; 0 for never.
 func nextTransition(millis int64, zone *time.Location) int64 {
 	_, end := time.UnixMilli(millis).In(zone).ZoneBounds()
-	if end.IsZero() {
+	// One beyond all numbers would wrap around, and who looks for it would go back to it for ever.
+	if end.IsZero() || end.UnixMilli() <= millis {
 		return 0
 	}
 	return end.UnixMilli()
