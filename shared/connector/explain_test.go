@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -205,6 +206,85 @@ func TestNoCredentialIsWritten(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), "[redacted]") {
 		t.Error("nothing was shown at all")
+	}
+}
+
+// TestNoCredentialIsWrittenWhereItIsMisplaced has credentials where they do not belong, or which break what they stand in.
+func TestNoCredentialIsWrittenWhereItIsMisplaced(t *testing.T) {
+	const s, riot = "Hunter2", "RGAPI-Hunter2-01"
+	for i, keys := range []map[string]string{
+		{"http.request.url": "https://user:pa/" + s + "@h/"},
+		{"http.request.url": "https://user:pa?" + s + "@h/"},
+		{"http.request.url": "https://user:" + s + "#x@h/"},
+		{"http.request.url": "user:" + s + "@h/x"},
+		{"http.request.url": "//user:" + s + "@h/x"},
+		{"http.request.url": "https:/user:" + s + "@h/x"},
+		{"http.request.url": "https://h/x#access_token=" + s},
+		{"http.request.url": "https://h/x?a=1;api_key=" + s},
+		{"http.request.url": "https://h/x?api%5Fkey=" + s},
+		{"http.request.url": "https://h/x?api_key:" + s},
+		{"http.request.url": "https://h/" + riot + "/x"},
+		{"http.request.params": "token:" + s},
+		{"http.request.params": "q=a " + riot},
+		{"http.request.headers": "Referer: https://h/?api_key=" + s},
+		{"http.request.headers": "Accept: Bearer " + s},
+		{"http.client.proxy.host": "user:" + s + "@proxy"},
+		{"http.client.proxy.host": "http://user:" + s + "@proxy:8080"},
+		{"bootstrap.servers": "SASL_SSL://user:" + s + "@b:9092"},
+		{"producer.override.bootstrap.servers": "a:9092, user:" + s + "@b:9092"},
+		{"riftline.request.hosts": "user:" + s + "@h"},
+		{"value.converter.schema.registry.url": "http://u:" + s + ",pa@registry"},
+		{"value.converter.schema.registry.url": "http://u:pa," + s + "@registry"},
+		{"producer.override.security.protocol": "SASL_SSL", "producer.override.sasl.mechanism": "PLAIN",
+			"producer.override.sasl.jaas.config": s + ` required username="u" password="p";`},
+		{"tasks.max": riot}, {"kafka.topic": "a " + riot}, {"http.response.list.pointer": riot}, {"http.offset.initial": "token=" + riot},
+		{"http.request.variables": riot}, {"riftline.request.variables": riot},
+	} {
+		var out strings.Builder
+		c := read(t, infra+"challenger.json").With(keys)
+		verdicts, problems := c.Explain(worker, CheckOptions{})
+		Render(&out, c, verdicts, problems)
+		r := secret.NewResolver(map[string]secret.Reader{"gcpsecret": func(context.Context, string, string) (string, error) { return "a-key-of-riot", nil }})
+		_, err := c.Source(t.Context(), worker, r, CheckOptions{})
+		fmt.Fprintf(&out, "%v\n", err)
+		if strings.Contains(out.String(), s) {
+			for line := range strings.Lines(out.String()) {
+				if strings.Contains(line, s) {
+					t.Errorf("%d, %v: %s", i, keys, line)
+				}
+			}
+		}
+	}
+	for _, text := range []string{`{"connector.class": "` + riot + `"}`, `{"connector.class": "` + SinkClass + `", "name": "a ` + riot + `"}`} {
+		if _, err := Parse("c.json", []byte(text)); err == nil || strings.Contains(err.Error(), s) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// TestWhatIsNoCredentialIsShown has what only resembles one.
+func TestWhatIsNoCredentialIsShown(t *testing.T) {
+	for key, values := range map[string][]string{
+		"http.request.url": {"https://h:8443/users/@me?count=2&start=1", "https://[::1]:8080/@x", "https://[::1]/@x", "https://h/a:b/@me",
+			"https://${var.platform}.h:${var.port}/@x", "https://${env:HOST}/@x", "http://h:/@me#top"},
+		"bootstrap.servers":                   {"SASL_SSL://a:9092,b:9093"},
+		"value.converter.schema.registry.url": {"http://a:8081,https://b/x"},
+		"http.request.headers":                {"Referer: https://h/x?page=1, Accept: application/json"},
+		"http.request.params":                 {"count=20&api-version=2"},
+		"http.client.proxy.host":              {"proxy.example"},
+	} {
+		for _, value := range values {
+			m, ok := find(SourceKind, key)
+			if !ok {
+				t.Fatalf("%s is not known", key)
+			}
+			if got := show(m.entry, value); got != value {
+				t.Errorf("%s: %s is shown as %s", key, value, got)
+			}
+			if found := locate(key, value); len(found) > 0 {
+				t.Errorf("%s: %s is taken for a credential in %s", key, found[0].Value.Reveal(), value)
+			}
+		}
 	}
 }
 

@@ -257,7 +257,7 @@ func (p *parser) name(restName string, config map[string]string, origin string) 
 	case restName != "":
 		name, source = restName, "the name"
 		if has && inner != restName {
-			p.note("name", fmt.Sprintf("is %q inside \"config\" and %q outside; the outer one is taken, Connect refuses the file", inner, restName), "make them equal")
+			p.note("name", fmt.Sprintf("is %s inside \"config\" and %s outside; the outer one is taken, Connect refuses the file", quote(inner), quote(restName)), "make them equal")
 		}
 	case has && inner != "":
 		name, source = inner, "the name"
@@ -287,9 +287,10 @@ func (p *parser) kind(config map[string]string) Kind {
 	return kind
 }
 
-// shorten keeps a value that a message quotes to a readable length.
+// shorten keeps a value that a message quotes to a readable length, and takes out what is a credential by its form.
 func shorten(s string) string {
 	const most = 80
+	s = maskUsers(maskForms(s))
 	runes := []rune(s)
 	if len(runes) <= most {
 		return s
