@@ -316,6 +316,38 @@ func TestInlineCredentialsAreHidden(t *testing.T) {
 	}
 }
 
+// TestCredentialsBehindReferencesAreHidden has references that lead to more than the credential, and to a part of a path.
+func TestCredentialsBehindReferencesAreHidden(t *testing.T) {
+	const key = "env-credential-1"
+	values := map[string]string{
+		"KEY": key, "URL": "https://user:" + key + "@h/x", "QUERY": "https://h/x?a=b&api_key=" + key, "PARAMS": "api_key=" + key + "&a=b",
+		"BODY": `{"a": 1, "password": "` + key + `"}`, "HOST": "kr.api.riotgames.com",
+	}
+	env := func(_ context.Context, name, _ string) (string, error) { return values[name], nil }
+	for name, keys := range map[string]map[string]string{
+		"a URL with a user":     {"http.request.url": "${env:URL}"},
+		"a URL with a query":    {"http.request.url": "${env:QUERY}"},
+		"parameters":            {"http.request.params": "${env:PARAMS}"},
+		"a body":                {"http.request.body": "${env:BODY}", "http.request.method": "POST"},
+		"a part of a path":      {"http.request.url": "https://${env:HOST}/bot${env:KEY}/updates"},
+		"a path of a registry":  {"value.converter.schema.registry.url": "http://a, http://${env:HOST}/${env:KEY}"},
+		"after a comma":         {"http.request.url": "https://${env:HOST}/a,${env:KEY}"},
+		"a fragment":            {"http.request.url": "https://${env:HOST}/x#${env:KEY}"},
+		"after the user's part": {"http.request.url": "https://user@${env:HOST}/x?a=${env:KEY}"},
+	} {
+		r := secret.NewResolver(map[string]secret.Reader{secret.Env: env, secret.GCPSecret: func(context.Context, string, string) (string, error) { return "another-key", nil }})
+		if _, err := read(t, infra+"challenger.json").With(keys).Source(t.Context(), worker, r, CheckOptions{}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := r.Scrub("refused: " + key); got != "refused: [redacted]" {
+			t.Errorf("%s: Scrub leaves %q", name, got)
+		}
+		if got := r.Scrub(values["HOST"]); name == "a part of a path" && got != values["HOST"] {
+			t.Errorf("%s: the host is shown as %q", name, got)
+		}
+	}
+}
+
 func TestRender(t *testing.T) {
 	for _, path := range []string{infra + "challenger.json", infra + "gcs-sink.json", "testdata/five-mistakes.json", "testdata/gcs-sink-pasted.json"} {
 		c := read(t, path).With(map[string]string{"topics.dir": "über\n" + strings.Repeat("x", 300)})
