@@ -271,7 +271,7 @@ func TestWhatIsNoCredentialIsShown(t *testing.T) {
 		"value.converter.schema.registry.url": {"http://a:8081,https://b/x"},
 		"http.request.headers":                {"Referer: https://h/x?page=1, Accept: application/json"},
 		"http.request.params":                 {"count=20&api-version=2"},
-		"http.client.proxy.host":              {"proxy.example"},
+		"http.client.proxy.host":              {"proxy.example", "::1", "10.0.0.1"},
 	} {
 		for _, value := range values {
 			m, ok := find(SourceKind, key)
