@@ -262,6 +262,18 @@ func TestNoCredentialIsWrittenWhereItIsMisplaced(t *testing.T) {
 	}
 }
 
+// TestJSONThatBreaksInACredential shows that the place is told, and nothing of what stands there but a character.
+func TestJSONThatBreaksInACredential(t *testing.T) {
+	for _, text := range []string{
+		`{"http.auth.password": "ab\uHunter2"}`, `{"http.auth.password": "ab\ud83d\uHunter2"}`, `{"http.auth.password": "ab\Hunter2"}`, `{"http.auth.password": Hunter2}`,
+		`{"http.auth.password": "ab` + "\n" + `Hunter2"}`, `{"http.auth.password" "Hunter2"}`, `{"http.auth.password": trHunter2}`, `{"http.auth.password": 1Hunter2}`,
+	} {
+		if _, err := Parse("c.json", []byte(text)); err == nil || !strings.Contains(err.Error(), "column") || strings.Contains(err.Error(), "Hunt") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 // TestWhatIsNoCredentialIsShown has what only resembles one.
 func TestWhatIsNoCredentialIsShown(t *testing.T) {
 	for key, values := range map[string][]string{

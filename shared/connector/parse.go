@@ -143,6 +143,9 @@ var (
 	errMore     = errors.New("something follows the object")
 )
 
+// brokenEscape finds what a message repeats of a text: up to twelve characters after a backslash.
+var brokenEscape = regexp.MustCompile("(invalid (?:escape sequence|surrogate pair)) (`[^`]*`|\"(?:[^\"\\\\]|\\\\.)*\")")
+
 // describe says where the JSON breaks. It shows nothing of the file but a character: a credential may stand there.
 func describe(data []byte, err error) string {
 	var syntax *jsontext.SyntacticError
@@ -159,7 +162,7 @@ func describe(data []byte, err error) string {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		what = "it ends too early"
 	} else if syntax.Err != nil {
-		what = syntax.Err.Error()
+		what = brokenEscape.ReplaceAllString(syntax.Err.Error(), "$1")
 	}
 	return fmt.Sprintf("line %d, column %d: %s", line, column, what)
 }
