@@ -120,7 +120,7 @@ func (e *Environment) pollDeps(ctx context.Context, c connector.Connector) (poll
 	if deps.NewFetcher == nil {
 		deps.NewFetcher = func(s connector.Source) (poll.Fetcher, error) {
 			return httpsource.New(s, httpsource.Options{
-				Resolve: e.Resolve, RootCAs: e.RootCAs, UserAgent: "riftline/" + Version, Limits: &e.limits,
+				Resolve: e.Resolve, RootCAs: e.RootCAs, UserAgent: "riftline/" + Version, Limits: &e.limits, Scrub: e.Secrets.Scrub,
 			})
 		}
 	}

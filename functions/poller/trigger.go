@@ -24,23 +24,36 @@ const maxBody = 256 << 10
 
 // trigger asks for one poll.
 type trigger struct {
-	Connector string            `json:"connector"`
-	Variables map[string]string `json:"variables"`
+	Connector string
+	Variables map[string]string
 }
 
 func parseTrigger(data []byte) (trigger, error) {
 	const form = `a trigger is {"connector":"NAME","variables":{…}}`
+	var given struct {
+		Connector string             `json:"connector"`
+		Variables map[string]*string `json:"variables"`
+	}
 	var t trigger
 	in := json.NewDecoder(bytes.NewReader(data))
 	in.DisallowUnknownFields()
-	if err := in.Decode(&t); err != nil {
+	if err := in.Decode(&given); err != nil {
 		return t, fmt.Errorf("%s: %w", form, err)
 	}
 	if _, err := in.Token(); !errors.Is(err, io.EOF) {
 		return t, fmt.Errorf("%s, and nothing behind it", form)
 	}
-	if t.Connector == "" {
+	if t.Connector = given.Connector; t.Connector == "" {
 		return t, fmt.Errorf("%s: connector is missing", form)
+	}
+	for name, value := range given.Variables {
+		if value == nil {
+			return t, fmt.Errorf("%s: the variable %.64q is null; write its value, or leave it out", form, name)
+		}
+		if t.Variables == nil {
+			t.Variables = map[string]string{}
+		}
+		t.Variables[name] = *value
 	}
 	return t, nil
 }

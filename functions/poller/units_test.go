@@ -174,3 +174,17 @@ func TestFault23LogKilledAroundItsCommit(t *testing.T) {
 		}
 	}
 }
+
+// TestTriggerOfNoVariable has what decodes to an empty text, which would be a source partition of its own.
+func TestTriggerOfNoVariable(t *testing.T) {
+	for _, text := range []string{`{"connector":"c","variables":{"queue":null}}`, `{"connector":"c","variables":{"a":"b","queue":null}}`} {
+		if got, err := parseTrigger([]byte(text)); err == nil || !strings.Contains(err.Error(), "queue") {
+			t.Errorf("%s: %+v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{`{"connector":"c","variables":{"queue":""}}`, `{"connector":"c","variables":null}`, `{"connector":"c"}`} {
+		if _, err := parseTrigger([]byte(text)); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

@@ -41,6 +41,7 @@ func TestUsageMistakes(t *testing.T) {
 		"a sink of another topic":    {[]string{"run", "--simulate", "--out", dir, "--set", "gcs-sink:topics=other", "--source", userSource, "--sink", userSink}, "does not archive it"},
 		"cat of no container file":   {[]string{"cat", userSink}, "not an Avro object container file"},
 		"set without a name":         {[]string{"validate", "--set", "flush.size=3", userSink}, "NAME:KEY=VALUE"},
+		"time that runs backwards":   {[]string{"run", "--out", dir, "--interval", "-5s", "--polls", "0", "--simulate", "--source", userSource, "--sink", userSink}, "--interval"},
 		"another kind of bucket":     {[]string{"run", "--out", dir, "--gcs", "fake", "--source", userSource, "--sink", userSink}, "--gcs"},
 		"a task too many":            {[]string{"drain", "gcs-sink", "--task", "2", "--tasks", "2"}, "--task"},
 		"a variable without a value": {[]string{"poll", "challenger", "--variable", "x"}, "NAME=VALUE"},

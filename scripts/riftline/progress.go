@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/riftline/riftline/shared/connector"
 	"github.com/riftline/riftline/shared/local/report"
 	"github.com/riftline/riftline/shared/poll"
 )
@@ -50,14 +51,26 @@ func (p *progress) warn(text string) { p.printf("%s\n", p.bad(text)) }
 
 func (p *progress) waiting(d time.Duration) { p.printf("%s\n", p.faint("waiting "+d.String())) }
 
+// requestURL is the URL that a source asks, without query and user, or as validate shows it where it is a template.
+func requestURL(c connector.Connector) string {
+	const key = "http.request.url"
+	if u, err := url.Parse(c.Config[key]); err == nil && u.Host != "" && !strings.Contains(c.Config[key], "${") {
+		u.RawQuery, u.User, u.Fragment = "", nil, ""
+		return u.String()
+	}
+	verdicts, _ := c.Explain(connector.Worker{}, connector.CheckOptions{})
+	for _, v := range verdicts {
+		if v.Key == key {
+			return v.Value
+		}
+	}
+	return ""
+}
+
 // opening says where everything is.
 func (p *progress) opening(s *session) {
 	kind := map[bool]string{true: "embedded", false: "as configured"}
-	address := s.source.Config["http.request.url"]
-	if u, err := url.Parse(address); err == nil {
-		u.RawQuery, u.User, u.Fragment = "", nil, ""
-		address = u.String()
-	}
+	address := requestURL(s.source)
 	if s.local.Simulator != nil {
 		address += p.faint("  (simulated)")
 	}

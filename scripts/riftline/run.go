@@ -63,8 +63,11 @@ A failed poll does not end the run; the exit code is the worst of all polls and 
 			if !c.Flags().Changed("polls") && o.simulate {
 				o.polls = simulatedPolls
 			}
-			if !c.Flags().Changed("interval") {
+			switch {
+			case !c.Flags().Changed("interval"):
 				o.interval = -1
+			case o.interval < 0:
+				return usage("--interval must not be negative")
 			}
 			return a.run(c.Context(), o)
 		},

@@ -19,6 +19,8 @@ import (
 
 	"github.com/hamba/avro/v2/ocf"
 
+	"github.com/riftline/riftline/shared/connector"
+	"github.com/riftline/riftline/shared/local"
 	"github.com/riftline/riftline/shared/local/report"
 	"github.com/riftline/riftline/shared/local/riot"
 )
@@ -341,5 +343,23 @@ func TestAnInterruptedRunIsSummedUp(t *testing.T) {
 	}
 	if r := readReport(t, dir); len(r.Polls) != 1 || !r.Check.Good() {
 		t.Errorf("the report is %+v", r)
+	}
+}
+
+// TestOpeningShowsNoCredential has URLs that are none before their templates are filled in.
+func TestOpeningShowsNoCredential(t *testing.T) {
+	for _, address := range []string{
+		"https://user:Hunter2x@h/x?api_key=Hunter2x#Hunter2x", "https://${var.platform}.h/x?api_key=Hunter2x", "https://user:Hunter2x@${var.platform}.h/x",
+		"https://${var.platform}.h/x?a=b&sig=Hunter2x",
+	} {
+		var out strings.Builder
+		s := &session{
+			source: connector.Connector{Name: "a", Kind: connector.SourceKind, Config: map[string]string{"http.request.url": address}},
+			local:  &local.Local{}, report: &report.Report{},
+		}
+		(&progress{out: &out}).opening(s)
+		if !strings.Contains(out.String(), ".h/x") && !strings.Contains(out.String(), "//h/x") || strings.Contains(out.String(), "Hunter2x") {
+			t.Errorf("%s is shown in\n%s", address, out.String())
+		}
 	}
 }

@@ -359,6 +359,16 @@ func brokers(v given) finding {
 	return finding{}
 }
 
+// proxyHost takes the name or the address of a host. Nothing else could be reached, and a user's password that stands
+// before the host would be in every message of a failed connection.
+func proxyHost(v given) finding {
+	host := strings.TrimSuffix(strings.TrimPrefix(v.text, "["), "]")
+	if net.ParseIP(host) == nil && strings.ContainsAny(v.text, ":/@ \t?#[]") {
+		return bad(v.show+" is not a host", "write the host alone; port, user and password are http.client.proxy.port, …username and …password")
+	}
+	return finding{}
+}
+
 func delimiter(v given) finding {
 	if v.text == "" || strings.ContainsAny(v.text, "\r\n") {
 		return bad(v.show+" can not stand between the parts of a name", `write "/" or "+"`)

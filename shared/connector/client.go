@@ -239,7 +239,7 @@ func (e *examination) readLogin(p properties, prefix, mechanism string) (login j
 		return jaas{}, key, false
 	}
 	if simpleClass(login.module) != want {
-		e.fail(key, "names "+quote(login.module)+", which does not go with sasl.mechanism="+mechanism, "write the module whose name ends in "+want)
+		e.fail(key, "names "+quote(showModule(login.module))+", which does not go with sasl.mechanism="+mechanism, "write the module whose name ends in "+want)
 		return jaas{}, key, false
 	}
 	return login, key, true

@@ -189,28 +189,56 @@ func (e *examination) value(m entry, canonical, key, raw string) (string, bool) 
 	return text, true
 }
 
-// resolveShaped resolves a value; of a URL only the query and a user's part are taken for credentials, since a host
-// that nobody may see makes messages useless.
+// resolveShaped resolves a value; of a URL all but the host is taken for credentials, since a host that nobody may see
+// makes messages useless. Where a reference leads to more than a credential, the credential in it is hidden as well.
 func (e *examination) resolveShaped(m entry, key, raw string) (string, bool) {
 	resolve := e.resolve
 	if slices.Contains(templateKeys, m.key) {
 		resolve = e.resolveTemplate
 	}
-	if m.shape != urlShape {
-		return resolve(key, raw, m.shape != open)
+	var text string
+	var ok bool
+	if m.shape == urlShape {
+		text, ok = resolveURLs(raw, strings.HasSuffix(m.key, "schema.registry.url"), func(part string, credential bool) (string, bool) { return resolve(key, part, credential) })
+	} else {
+		text, ok = resolve(key, raw, m.shape != open)
 	}
-	base, query, hasQuery := strings.Cut(raw, "?")
-	if m.key == requestURLKey {
-		masked, restore := template.Cut(raw)
-		base, query, hasQuery = strings.Cut(masked, "?")
-		base, query = restore(base), restore(query)
+	if ok && e.running() && text != raw {
+		for _, one := range inline(m, text) {
+			e.resolver.Hide(one)
+		}
 	}
-	base, baseOK := resolve(key, base, strings.Contains(base, "@"))
-	query, queryOK := resolve(key, query, true)
-	if hasQuery {
-		base += "?" + query
+	return text, ok
+}
+
+// resolveURLs resolves what stands before the path of a URL, or of each one of a list, apart from the rest.
+func resolveURLs(raw string, list bool, resolve func(part string, credential bool) (string, bool)) (text string, ok bool) {
+	masked := maskReferences(requestURLKey, raw)
+	ok = true
+	take := func(to int, credential bool) {
+		part, found := resolve(raw[:to], credential)
+		text, ok = text+part, ok && found
+		raw, masked = raw[to:], masked[to:]
 	}
-	return base, baseOK && queryOK
+	for raw != "" {
+		end := len(raw)
+		if n := strings.IndexByte(masked, ','); list && n >= 0 {
+			end = n + 1
+		}
+		path := 0
+		if n := strings.Index(masked[:end], "://"); n >= 0 {
+			path = n + len("://")
+		}
+		if n := strings.IndexAny(masked[path:end], "/?#"); n >= 0 {
+			path += n
+		} else {
+			path = end
+		}
+		end -= path
+		take(path, strings.Contains(masked[:path], "@"))
+		take(end, true)
+	}
+	return text, ok
 }
 
 // resolveTemplate is resolve for a request template: what a reference leads to stands for itself in it.

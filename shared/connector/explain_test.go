@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -208,6 +209,97 @@ func TestNoCredentialIsWritten(t *testing.T) {
 	}
 }
 
+// TestNoCredentialIsWrittenWhereItIsMisplaced has credentials where they do not belong, or which break what they stand in.
+func TestNoCredentialIsWrittenWhereItIsMisplaced(t *testing.T) {
+	const s, riot = "Hunter2", "RGAPI-Hunter2-01"
+	for i, keys := range []map[string]string{
+		{"http.request.url": "https://user:pa/" + s + "@h/"},
+		{"http.request.url": "https://user:pa?" + s + "@h/"},
+		{"http.request.url": "https://user:" + s + "#x@h/"},
+		{"http.request.url": "user:" + s + "@h/x"},
+		{"http.request.url": "//user:" + s + "@h/x"},
+		{"http.request.url": "https:/user:" + s + "@h/x"},
+		{"http.request.url": "https://h/x#access_token=" + s},
+		{"http.request.url": "https://h/x?a=1;api_key=" + s},
+		{"http.request.url": "https://h/x?api%5Fkey=" + s},
+		{"http.request.url": "https://h/x?api_key:" + s},
+		{"http.request.url": "https://h/" + riot + "/x"},
+		{"http.request.params": "token:" + s},
+		{"http.request.params": "q=a " + riot},
+		{"http.request.headers": "Referer: https://h/?api_key=" + s},
+		{"http.request.headers": "Accept: Bearer " + s},
+		{"http.client.proxy.host": "user:" + s + "@proxy"},
+		{"http.client.proxy.host": "http://user:" + s + "@proxy:8080"},
+		{"bootstrap.servers": "SASL_SSL://user:" + s + "@b:9092"},
+		{"producer.override.bootstrap.servers": "a:9092, user:" + s + "@b:9092"},
+		{"riftline.request.hosts": "user:" + s + "@h"},
+		{"value.converter.schema.registry.url": "http://u:" + s + ",pa@registry"},
+		{"value.converter.schema.registry.url": "http://u:pa," + s + "@registry"},
+		{"producer.override.security.protocol": "SASL_SSL", "producer.override.sasl.mechanism": "PLAIN",
+			"producer.override.sasl.jaas.config": s + ` required username="u" password="p";`},
+		{"tasks.max": riot}, {"kafka.topic": "a " + riot}, {"http.response.list.pointer": riot}, {"http.offset.initial": "token=" + riot},
+		{"http.request.variables": riot}, {"riftline.request.variables": riot},
+	} {
+		var out strings.Builder
+		c := read(t, infra+"challenger.json").With(keys)
+		verdicts, problems := c.Explain(worker, CheckOptions{})
+		Render(&out, c, verdicts, problems)
+		r := secret.NewResolver(map[string]secret.Reader{"gcpsecret": func(context.Context, string, string) (string, error) { return "a-key-of-riot", nil }})
+		_, err := c.Source(t.Context(), worker, r, CheckOptions{})
+		fmt.Fprintf(&out, "%v\n", err)
+		if strings.Contains(out.String(), s) {
+			for line := range strings.Lines(out.String()) {
+				if strings.Contains(line, s) {
+					t.Errorf("%d, %v: %s", i, keys, line)
+				}
+			}
+		}
+	}
+	for _, text := range []string{`{"connector.class": "` + riot + `"}`, `{"connector.class": "` + SinkClass + `", "name": "a ` + riot + `"}`} {
+		if _, err := Parse("c.json", []byte(text)); err == nil || strings.Contains(err.Error(), s) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// TestJSONThatBreaksInACredential shows that the place is told, and nothing of what stands there but a character.
+func TestJSONThatBreaksInACredential(t *testing.T) {
+	for _, text := range []string{
+		`{"http.auth.password": "ab\uHunter2"}`, `{"http.auth.password": "ab\ud83d\uHunter2"}`, `{"http.auth.password": "ab\Hunter2"}`, `{"http.auth.password": Hunter2}`,
+		`{"http.auth.password": "ab` + "\n" + `Hunter2"}`, `{"http.auth.password" "Hunter2"}`, `{"http.auth.password": trHunter2}`, `{"http.auth.password": 1Hunter2}`,
+	} {
+		if _, err := Parse("c.json", []byte(text)); err == nil || !strings.Contains(err.Error(), "column") || strings.Contains(err.Error(), "Hunt") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// TestWhatIsNoCredentialIsShown has what only resembles one.
+func TestWhatIsNoCredentialIsShown(t *testing.T) {
+	for key, values := range map[string][]string{
+		"http.request.url": {"https://h:8443/users/@me?count=2&start=1", "https://[::1]:8080/@x", "https://[::1]/@x", "https://h/a:b/@me",
+			"https://${var.platform}.h:${var.port}/@x", "https://${env:HOST}/@x", "http://h:/@me#top"},
+		"bootstrap.servers":                   {"SASL_SSL://a:9092,b:9093"},
+		"value.converter.schema.registry.url": {"http://a:8081,https://b/x"},
+		"http.request.headers":                {"Referer: https://h/x?page=1, Accept: application/json"},
+		"http.request.params":                 {"count=20&api-version=2"},
+		"http.client.proxy.host":              {"proxy.example", "::1", "10.0.0.1"},
+	} {
+		for _, value := range values {
+			m, ok := find(SourceKind, key)
+			if !ok {
+				t.Fatalf("%s is not known", key)
+			}
+			if got := show(m.entry, value); got != value {
+				t.Errorf("%s: %s is shown as %s", key, value, got)
+			}
+			if found := locate(key, value); len(found) > 0 {
+				t.Errorf("%s: %s is taken for a credential in %s", key, found[0].Value.Reveal(), value)
+			}
+		}
+	}
+}
+
 func TestInlineCredentialsAreHidden(t *testing.T) {
 	r := secret.NewResolver(nil)
 	c := read(t, "testdata/challenger-pasted.json").With(map[string]string{
@@ -233,6 +325,38 @@ func TestInlineCredentialsAreHidden(t *testing.T) {
 	}
 	if got := r.Scrub("0123456789abcdef0123456789abcdef01234567"); got != "[redacted]" {
 		t.Errorf("Scrub leaves %q", got)
+	}
+}
+
+// TestCredentialsBehindReferencesAreHidden has references that lead to more than the credential, and to a part of a path.
+func TestCredentialsBehindReferencesAreHidden(t *testing.T) {
+	const key = "env-credential-1"
+	values := map[string]string{
+		"KEY": key, "URL": "https://user:" + key + "@h/x", "QUERY": "https://h/x?a=b&api_key=" + key, "PARAMS": "api_key=" + key + "&a=b",
+		"BODY": `{"a": 1, "password": "` + key + `"}`, "HOST": "kr.api.riotgames.com",
+	}
+	env := func(_ context.Context, name, _ string) (string, error) { return values[name], nil }
+	for name, keys := range map[string]map[string]string{
+		"a URL with a user":     {"http.request.url": "${env:URL}"},
+		"a URL with a query":    {"http.request.url": "${env:QUERY}"},
+		"parameters":            {"http.request.params": "${env:PARAMS}"},
+		"a body":                {"http.request.body": "${env:BODY}", "http.request.method": "POST"},
+		"a part of a path":      {"http.request.url": "https://${env:HOST}/bot${env:KEY}/updates"},
+		"a path of a registry":  {"value.converter.schema.registry.url": "http://a, http://${env:HOST}/${env:KEY}"},
+		"after a comma":         {"http.request.url": "https://${env:HOST}/a,${env:KEY}"},
+		"a fragment":            {"http.request.url": "https://${env:HOST}/x#${env:KEY}"},
+		"after the user's part": {"http.request.url": "https://user@${env:HOST}/x?a=${env:KEY}"},
+	} {
+		r := secret.NewResolver(map[string]secret.Reader{secret.Env: env, secret.GCPSecret: func(context.Context, string, string) (string, error) { return "another-key", nil }})
+		if _, err := read(t, infra+"challenger.json").With(keys).Source(t.Context(), worker, r, CheckOptions{}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := r.Scrub("refused: " + key); got != "refused: [redacted]" {
+			t.Errorf("%s: Scrub leaves %q", name, got)
+		}
+		if got := r.Scrub(values["HOST"]); name == "a part of a path" && got != values["HOST"] {
+			t.Errorf("%s: the host is shown as %q", name, got)
+		}
 	}
 }
 

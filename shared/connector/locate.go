@@ -190,24 +190,19 @@ func (l *locator) urls() {
 }
 
 func (l *locator) url(start, end int) {
-	base, _, hasQuery := strings.Cut(l.masked[start:end], "?")
-	if hasQuery {
-		l.params(start+len(base)+1, end)
+	at := start
+	if from, to, ok := userSpan(l.masked[start:end]); ok {
+		from, to = start+from, start+to
+		name, _, hasPassword := strings.Cut(l.masked[from:to], ":")
+		if hasPassword {
+			l.add("password", from+len(name)+1, to, nil)
+		} else if looksRandom(name) {
+			l.add("user", from, to, nil)
+		}
+		at = to
 	}
-	before, after, ok := strings.Cut(base, "://")
-	if !ok {
-		return
-	}
-	user, _, ok := cutUser(after)
-	if !ok {
-		return
-	}
-	from := start + len(before) + len("://")
-	name, _, hasPassword := strings.Cut(user, ":")
-	if hasPassword {
-		l.add("password", from+len(name)+1, from+len(user), nil)
-	} else if looksRandom(name) {
-		l.add("user", from, from+len(user), nil)
+	if n := strings.IndexByte(l.masked[at:end], '?'); n >= 0 {
+		l.params(at+n+1, end)
 	}
 }
 

@@ -143,6 +143,9 @@ var (
 	errMore     = errors.New("something follows the object")
 )
 
+// brokenEscape finds what a message repeats of a text: up to twelve characters after a backslash.
+var brokenEscape = regexp.MustCompile("(invalid (?:escape sequence|surrogate pair)) (`[^`]*`|\"(?:[^\"\\\\]|\\\\.)*\")")
+
 // describe says where the JSON breaks. It shows nothing of the file but a character: a credential may stand there.
 func describe(data []byte, err error) string {
 	var syntax *jsontext.SyntacticError
@@ -159,7 +162,7 @@ func describe(data []byte, err error) string {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		what = "it ends too early"
 	} else if syntax.Err != nil {
-		what = syntax.Err.Error()
+		what = brokenEscape.ReplaceAllString(syntax.Err.Error(), "$1")
 	}
 	return fmt.Sprintf("line %d, column %d: %s", line, column, what)
 }
@@ -257,7 +260,7 @@ func (p *parser) name(restName string, config map[string]string, origin string) 
 	case restName != "":
 		name, source = restName, "the name"
 		if has && inner != restName {
-			p.note("name", fmt.Sprintf("is %q inside \"config\" and %q outside; the outer one is taken, Connect refuses the file", inner, restName), "make them equal")
+			p.note("name", fmt.Sprintf("is %s inside \"config\" and %s outside; the outer one is taken, Connect refuses the file", quote(inner), quote(restName)), "make them equal")
 		}
 	case has && inner != "":
 		name, source = inner, "the name"
@@ -287,9 +290,10 @@ func (p *parser) kind(config map[string]string) Kind {
 	return kind
 }
 
-// shorten keeps a value that a message quotes to a readable length.
+// shorten keeps a value that a message quotes to a readable length, and takes out what is a credential by its form.
 func shorten(s string) string {
 	const most = 80
+	s = maskUsers(maskForms(s))
 	runes := []rune(s)
 	if len(runes) <= most {
 		return s

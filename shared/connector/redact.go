@@ -24,6 +24,8 @@ var (
 	secretName  = regexp.MustCompile(`(?i)token|secret|passw|pwd|auth|credential|cookie|session|signature|api[._-]?key|access[._-]?key|private|(^|[._-])(key|sig|appid)$`)
 	secretValue = regexp.MustCompile(`^RGAPI-|-----BEGIN|^AIza|^ya29\.|^ey[A-Za-z0-9_-]{10,}\.`)
 	scheme      = regexp.MustCompile(`(?i)^\s*(bearer|basic|token|apikey|digest)\s*$`)
+	// userAndPassword finds them before a host, also where none may stand.
+	userAndPassword = regexp.MustCompile(`[^\s,;/@:"'=]+:[^\s,@"']+@`)
 	// placeholder finds what stands in instructions for a credential that the reader has to fill in.
 	placeholder = regexp.MustCompile(`(?i)\{\s*[a-z][^{}$]*\}|<[a-z][^<>/]*>|\byour[ _-]|\b(api|access)[ _-]?(key|token)[ _-]here\b|^x{4,}$|^changeme$|^\*{3,}$|RGAPI-[x*]+`)
 )
@@ -46,7 +48,9 @@ func looksRandom(text string) bool {
 }
 
 // show returns a value as it may be written: credentials redacted, references as they stand.
-func show(e entry, text string) string {
+func show(e entry, text string) string { return maskForms(showShape(e, text)) }
+
+func showShape(e entry, text string) string {
 	switch e.shape {
 	case closed:
 		return secret.Mask(text)
@@ -59,65 +63,130 @@ func show(e entry, text string) string {
 		}
 		return strings.Join(parts, ",")
 	case paramShape:
-		return showParams(text, "&")
+		return showParams(text)
 	case jaasShape:
 		return showJAAS(text)
 	}
 	if secretValue.MatchString(text) {
 		return secret.Mask(text)
 	}
-	return text
+	return maskUsers(text)
+}
+
+// maskForms redacts what has the form of a credential wherever it stands.
+func maskForms(text string) string {
+	return maskMatches(credentialForm, text, "[redacted]")
+}
+
+// maskUsers redacts users and passwords that stand before a host.
+func maskUsers(text string) string {
+	return maskMatches(userAndPassword, text, "[redacted]@")
+}
+
+func maskMatches(what *regexp.Regexp, text, instead string) string {
+	return secret.Map(text, func(part string, reference bool) string {
+		if reference {
+			return part
+		}
+		return what.ReplaceAllLiteralString(part, instead)
+	})
 }
 
 func showHeaders(text string) string {
 	parts := splitUnescaped(text)
 	for i, part := range parts {
 		name, value, ok := strings.Cut(part, ":")
+		word, more, _ := strings.Cut(strings.TrimSpace(value), " ")
 		switch {
 		case !ok || strings.Contains(name, "$"):
 			parts[i] = secret.Mask(part)
-		case !harmlessHeaders[strings.ToLower(strings.TrimSpace(name))] || looksRandom(strings.TrimSpace(value)):
+		case !harmlessHeaders[strings.ToLower(strings.TrimSpace(name))] || looksRandom(strings.TrimSpace(value)) || more != "" && scheme.MatchString(word):
 			parts[i] = strings.TrimSpace(name) + ": " + secret.Mask(strings.TrimSpace(value))
+		case strings.Contains(value, "://"):
+			parts[i] = name + ":" + showURL(value)
 		}
 	}
 	return strings.Join(parts, ", ")
 }
 
 func showURL(text string) string {
-	base, query, hasQuery := strings.Cut(text, "?")
-	if before, after, ok := strings.Cut(base, "://"); ok {
-		if user, rest, ok := cutUser(after); ok {
-			base = before + "://" + secret.Mask(user) + "@" + rest
+	masked := maskReferences(requestURLKey, text)
+	shown := ""
+	if start, end, ok := userSpan(masked); ok {
+		shown = text[:start] + secret.Mask(text[start:end])
+		text, masked = text[end:], masked[end:]
+	}
+	end := len(text)
+	if i := strings.IndexAny(masked, "?#"); i >= 0 {
+		end = i
+	}
+	shown += text[:end]
+	for end < len(text) {
+		next := len(text)
+		if i := strings.IndexAny(masked[end+1:], "?#"); i >= 0 {
+			next = end + 1 + i
 		}
+		shown += text[end:end+1] + showParams(text[end+1:next])
+		end = next
 	}
-	if !hasQuery {
-		return base
-	}
-	return base + "?" + showParams(query, "&")
+	return shown
 }
 
-// cutUser splits "user:password@host/path" at the "@" of its authority.
-func cutUser(after string) (user, rest string, ok bool) {
-	authority := after
-	if slash := strings.IndexByte(after, '/'); slash >= 0 {
-		authority = after[:slash]
+// userSpan finds what stands before the host of a URL: "user:password" before "@". It takes a text without a scheme for a
+// URL that lacks it. A password with "/", "?" or "#" in it ends the authority too early, and what is left of it then
+// stands where a port does; with a comma in it, the "@" is in the next URL of the list.
+func userSpan(text string) (start, end int, ok bool) {
+	scheme := strings.Index(text, "://")
+	if scheme >= 0 {
+		start = scheme + len("://")
 	}
-	at := strings.LastIndexByte(authority, '@')
-	if at < 0 {
-		return "", after, false
+	authority := text[start:]
+	if n := strings.IndexAny(authority, "/?#"); n >= 0 {
+		authority = authority[:n]
 	}
-	return after[:at], after[at+1:], true
+	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
+		return start, start + at, true
+	}
+	last := strings.LastIndexByte(text[start:], '@')
+	_, port, hasPort := strings.Cut(authority[strings.LastIndexByte(authority, ']')+1:], ":")
+	switch {
+	case scheme >= 0 && (!hasPort || strings.Trim(port, "0123456789"+masking) == ""):
+		return 0, 0, false
+	case last >= 0:
+		return start, start + last, true
+	case scheme >= 0:
+		return start, start + len(authority), true
+	}
+	return 0, 0, false
 }
 
-func showParams(text, separator string) string {
-	parts := strings.Split(text, separator)
-	for i, part := range parts {
-		name, value, ok := strings.Cut(part, "=")
-		if ok && looksSecret(strings.TrimSpace(name), strings.TrimSpace(value)) {
-			parts[i] = name + "=" + secret.Mask(value)
+func showParams(text string) string {
+	var b strings.Builder
+	for len(text) > 0 {
+		n := strings.IndexAny(text, "&;")
+		if n < 0 {
+			n = len(text)
 		}
+		name, value, ok := strings.Cut(text[:n], "=")
+		plain, err := url.QueryUnescape(name)
+		if err != nil {
+			plain = name
+		}
+		switch hides := looksSecret(strings.TrimSpace(plain), strings.TrimSpace(value)); {
+		case hides && ok:
+			b.WriteString(name + "=" + secret.Mask(value))
+		case hides:
+			b.WriteString(secret.Mask(name))
+		default:
+			b.WriteString(text[:n])
+		}
+		if n < len(text) {
+			b.WriteByte(text[n])
+			n++
+		}
+		text = text[n:]
 	}
-	return strings.Join(parts, separator)
+	return b.String()
 }
 
 func showJAAS(text string) string {
@@ -126,7 +195,7 @@ func showJAAS(text string) string {
 		return secret.Mask(text)
 	}
 	var b strings.Builder
-	b.WriteString(login.module + " " + login.flag)
+	b.WriteString(showModule(login.module) + " " + login.flag)
 	for _, o := range login.options {
 		value := o.value
 		if looksSecret(o.name, "") || !harmlessOptions[o.name] {
@@ -135,6 +204,14 @@ func showJAAS(text string) string {
 		b.WriteString(" " + o.name + `="` + value + `"`)
 	}
 	return b.String() + ";"
+}
+
+// showModule shows a login module's class, and nothing else that stands in its place.
+func showModule(name string) string {
+	if strings.HasSuffix(name, "LoginModule") {
+		return name
+	}
+	return secret.Mask(name)
 }
 
 var harmlessOptions = map[string]bool{"username": true, "clientId": true, "scope": true, "serviceName": true, "tokenauth": true}

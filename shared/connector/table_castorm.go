@@ -32,7 +32,7 @@ var castormKeys = []entry{
 	{key: "http.client.read.timeout.millis", def: "2000", class: Honoured, reason: "how long the answer may stay silent", check: whole(1, maxInt)},
 	{key: "http.client.ttl.millis", alias: "http.client.connection.ttl.millis", def: "300000", class: Honoured, reason: "how long an idle connection is kept", check: whole(0, 1<<40)},
 	{key: "http.client.max-idle", def: "1", class: Honoured, reason: "how many idle connections are kept", check: count},
-	{key: "http.client.proxy.host", class: Honoured, reason: "the proxy that requests go through"},
+	{key: "http.client.proxy.host", class: Honoured, reason: "the proxy that requests go through", check: proxyHost},
 	{key: "http.client.proxy.port", def: "3128", class: Honoured, reason: "the proxy's port", check: whole(1, 65535)},
 	{key: "http.client.proxy.username", class: Honoured, reason: "the proxy's user"},
 	{key: "http.client.proxy.password", class: Honoured, reason: "the proxy's password", shape: closed},

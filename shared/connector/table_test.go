@@ -149,6 +149,7 @@ func TestNotBuiltIsRefused(t *testing.T) {
 	for key, values := range map[string][]string{
 		"http.request.url":                                {"https://h/${offset.timestamp}", "https://h/${offset.x?upper_case}", "https://${offset.key!\"x\"}.h/"},
 		"http.request.headers":                            {"A: ${offset.key}"},
+		"http.client.proxy.host":                          {"http://proxy", "user:password@proxy", "proxy:8080", "proxy/x", "a b"},
 		"http.request.params":                             {"a=${timestamp?datetime.iso}"},
 		"http.request.body":                               {`<#if offset.x>`, "#{offset.x}"},
 		"http.response.record.timestamp.parser":           {"com.example.Own", "com.github.castorm.kafka.connect.http.response.timestamp.RegexTimestampParser2"},

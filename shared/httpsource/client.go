@@ -27,6 +27,9 @@ type Options struct {
 	Limits *ratelimit.Limiter
 	// UserAgent is sent unless the connector sets the header; "riftline" when empty.
 	UserAgent string
+	// Scrub takes credentials out of what an error shows, before it is cut to length; nil leaves it to the caller, and to
+	// what the client knows by itself.
+	Scrub func(string) string
 	// Now is the clock; time.Now when nil. It must agree with the deadline of the context that Fetch is given.
 	Now func() time.Time
 	// Sleep waits d or until ctx ends, whose error it then returns; a timer when nil.
@@ -58,6 +61,7 @@ type Client struct {
 	use    ratelimit.Use
 
 	secrets []string
+	scrubs  func(string) string
 	now     func() time.Time
 	sleep   func(ctx context.Context, d time.Duration) error
 	rand    func() float64
@@ -102,7 +106,7 @@ func New(s connector.Source, o Options) (*Client, error) {
 	c := &Client{
 		method: strings.ToUpper(s.Request.Method), response: s.Response, timeout: s.Client.ReadTimeout,
 		stamped: s.ValueFields != "none", now: o.Now, sleep: o.Sleep, rand: o.Rand,
-		limits: o.Limits,
+		limits: o.Limits, scrubs: o.Scrub,
 	}
 	c.use = ratelimit.Use{Connector: s.Name, Share: s.RateLimitShare, Host: target.Host, Endpoint: c.method + " " + endpoint}
 	c.defaults()

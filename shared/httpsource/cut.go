@@ -94,7 +94,7 @@ var errEncoding = errors.New("an encoding other than gzip")
 // read returns the decompressed body, which lies in the buffer. A gzip stream is known by its first bytes, which no JSON
 // text begins with, so that it makes no difference whether the server declared it.
 func (f *fetch) read(body *bytes.Buffer, response *http.Response) ([]byte, error) {
-	switch encoding := strings.ToLower(strings.TrimSpace(response.Header.Get("Content-Encoding"))); encoding {
+	switch encoding := strings.ToLower(strings.TrimSpace(f.scrubText(response.Header.Get("Content-Encoding")))); encoding {
 	case "", "identity", "gzip", "x-gzip":
 	default:
 		return nil, fmt.Errorf("%w: %s", errEncoding, clip(encoding, startBytes))
@@ -142,7 +142,7 @@ func noJSON(body []byte, contentType string) string {
 func (f *fetch) cut(root *record.Value) error {
 	list, found := root.At(f.response.ListPointer)
 	if !found {
-		return fmt.Errorf("http.response.list.pointer %q finds nothing: the answer is %s", f.response.ListPointer, describe(root))
+		return fmt.Errorf("http.response.list.pointer %q finds nothing: the answer is %s", f.response.ListPointer, f.describe(root))
 	}
 	var items []record.Value
 	switch list.Kind {
@@ -153,7 +153,7 @@ func (f *fetch) cut(root *record.Value) error {
 		items = []record.Value{*list}
 	default:
 		return fmt.Errorf("http.response.list.pointer %q finds %s where a list or an object was expected: the answer is %s",
-			f.response.ListPointer, describe(list), describe(root))
+			f.response.ListPointer, f.describe(list), f.describe(root))
 	}
 	entries := items
 	if f.response.RecordPointer != "" && f.response.RecordPointer != "/" {
@@ -162,7 +162,7 @@ func (f *fetch) cut(root *record.Value) error {
 			entry, found := items[i].At(f.response.RecordPointer)
 			if !found {
 				return fmt.Errorf("http.response.record.pointer %q finds nothing in entry %d of %d, which is %s",
-					f.response.RecordPointer, i, len(items), describe(&items[i]))
+					f.response.RecordPointer, i, len(items), f.describe(&items[i]))
 			}
 			entries[i] = *entry
 		}
@@ -220,7 +220,7 @@ func (f *fetch) ownStamps(stamps []record.Field) []record.Field {
 }
 
 // describe says what a value is: its kind, its size, and the names (never the values) of its first members.
-func describe(v *record.Value) string {
+func (c *Client) describe(v *record.Value) string {
 	switch v.Kind {
 	case record.Array:
 		return fmt.Sprintf(`an array of %d (the pointer "/" is the array itself)`, len(v.Items))
@@ -235,7 +235,7 @@ func describe(v *record.Value) string {
 				names = append(names, fmt.Sprintf("and %d more", len(v.Fields)-shown))
 				break
 			}
-			names = append(names, clip(v.Fields[i].Name, 40))
+			names = append(names, clip(c.scrubText(v.Fields[i].Name), 40))
 		}
 		return "an object with the members " + strings.Join(names, ", ")
 	case record.String:
@@ -251,7 +251,7 @@ func describe(v *record.Value) string {
 
 func (c *Client) start(body []byte) string {
 	// Scrubbed before it is cut, else half of a credential at the cut would stay.
-	return clip(c.scrubText(string(body[:min(len(body), 4096)])), startBytes)
+	return clip(c.scrubText(string(body[:min(len(body), 64<<10)])), startBytes)
 }
 
 func clip(text string, n int) string {

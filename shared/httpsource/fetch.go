@@ -268,5 +268,8 @@ func (c *Client) scrubText(text string) string {
 	for _, s := range c.secrets {
 		text = strings.ReplaceAll(text, s, "[redacted]")
 	}
+	if c.scrubs != nil {
+		text = c.scrubs(text)
+	}
 	return text
 }

@@ -263,6 +263,32 @@ func TestNothingShowsCredentials(t *testing.T) {
 	}
 }
 
+// TestNothingIsCutBeforeItIsScrubbed has credentials where a message is cut to length, of which half would stay.
+func TestNothingIsCutBeforeItIsScrubbed(t *testing.T) {
+	const path = "path-credential"
+	for name, h := range map[string]http.HandlerFunc{
+		"a member's name": func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, `{"`+strings.Repeat("x", 33)+r.Header.Get("X-Riot-Token")+`":1, "`+strings.Repeat("x", 33)+path+`":1}`)
+		},
+		"an encoding": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Encoding", strings.Repeat("x", 73)+r.Header.Get("X-Riot-Token"))
+		},
+		"the body":              text("no JSON " + strings.Repeat("x", 65) + path),
+		"a body of credentials": text("no JSON" + strings.Repeat(" "+path+strings.Repeat("-"+path, 80), 20)),
+		"a content type": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", strings.Repeat("x", 73)+path)
+		},
+	} {
+		server := serve(t, h)
+		o := newClock().options()
+		o.Scrub = strings.NewReplacer(path+strings.Repeat("-"+path, 80), "[redacted]", path, "[redacted]").Replace
+		_, err := newClient(t, source(server.URL), o).Fetch(t.Context())
+		if err == nil || strings.Contains(strings.ToLower(err.Error()), strings.ToLower(token[:6])) || strings.Contains(err.Error(), path[:6]) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func gzipped(text string) string {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -267,6 +268,26 @@ func TestScrubFindsEveryForm(t *testing.T) {
 	}
 	if got := r.Scrub("nothing here"); got != "nothing here" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestScrubFindsEveryPartOfAURL holds what each escape leaves as it is, in one credential.
+func TestScrubFindsEveryPartOfAURL(t *testing.T) {
+	const key = "pä/q:r@s?t,u;v=w+x y'z"
+	r := NewResolver(nil)
+	r.Hide(key)
+	u := url.URL{Scheme: "https", User: url.UserPassword("user", key), Host: "h", Path: "/a/" + key + "/b", Fragment: key}
+	for name, s := range map[string]string{
+		"user information, path and fragment": u.String(),
+		"user":                                (&url.URL{Scheme: "https", User: url.User(key), Host: "h"}).String(),
+		"query, small digits":                 "k=" + strings.ToLower(url.QueryEscape(key)),
+		"what castorm escapes in a query":     "https://h/?k=p%C3%A4/q:r@s?t,u;v=w+x%20y%27z",
+		"quoted in ASCII":                     strconv.QuoteToASCII(key),
+	} {
+		got := r.Scrub(s)
+		if !strings.Contains(got, "[redacted]") || strings.Contains(got, "u;v") || strings.Contains(got, "y'z") || strings.Contains(got, "%27z") || strings.Contains(got, "%3dw") {
+			t.Errorf("%s: %q shows the credential", name, got)
+		}
 	}
 }
 

@@ -3,7 +3,9 @@ package secret
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,11 +85,44 @@ func parts(v string) []string {
 	return out
 }
 
+// percentForms are the ways in which text may be escaped in a URL: each part of one keeps other characters as they are.
+func percentForms(text string) []string {
+	user := url.User(text).String()
+	password := url.UserPassword("", text).String()[1:]
+	path := (&url.URL{Path: "/" + text}).EscapedPath()[1:]
+	fragment := (&url.URL{Fragment: text}).EscapedFragment()
+	return []string{url.QueryEscape(text), url.PathEscape(text), user, password, path, fragment, escapeLiteral(text)}
+}
+
+// escapeLiteral is what OkHttp makes of a query that is taken for an escaped one.
+func escapeLiteral(text string) string {
+	var b strings.Builder
+	for i := range len(text) {
+		if c := text[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"'<>`, c) >= 0 {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// smallHex writes the digits of percent-encoded bytes small, as many programs do.
+func smallHex(escaped string) string {
+	return percentByte.ReplaceAllStringFunc(escaped, strings.ToLower)
+}
+
+var percentByte = regexp.MustCompile(`%[0-9A-F]{2}`)
+
 // forms returns the ways in which text may be found in what is written.
 func forms(text string) []string {
-	out := []string{text, url.QueryEscape(text), url.PathEscape(text)}
-	quoted := strconv.Quote(text)
-	out = append(out, quoted[1:len(quoted)-1])
+	out := []string{text}
+	for _, escaped := range percentForms(text) {
+		out = append(out, escaped, smallHex(escaped))
+	}
+	for _, quoted := range []string{strconv.Quote(text), strconv.QuoteToASCII(text)} {
+		out = append(out, quoted[1:len(quoted)-1])
+	}
 	if escaped, err := json.Marshal(text); err == nil {
 		out = append(out, string(escaped[1:len(escaped)-1]))
 	}
