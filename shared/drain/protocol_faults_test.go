@@ -16,8 +16,8 @@ import (
 	"github.com/riftline/riftline/shared/local/gcs"
 )
 
-// The faults that the protocol must stand, by number, in the words of its fault list. Each is a test here, in
-// fault_test.go or in stop_test.go; see faultTable.
+// The faults that the protocol must stand, by number, in the words of its fault list. Each is a test here, in one of
+// fault_*test.go or in stop_test.go; see faultTable.
 
 func TestFault01SchemasInterleavedKilledBetweenTwoObjects(t *testing.T) {
 	t.Parallel()
