@@ -38,11 +38,18 @@ func alerts(p *plan) []string {
 	}
 	quiet, behind := map[string]bool{}, map[string]bool{}
 	for _, r := range p.resources("google_monitoring_alert_policy") {
-		condition := "conditions.0.condition_threshold.0."
+		condition, conditions := "conditions.0.condition_threshold.0.", 1
 		if r.value("conditions.0.condition_absent.0") != nil {
-			condition = "conditions.0.condition_absent.0."
+			condition, conditions = "conditions.0.condition_absent.0.", 2
 			if d := r.seconds(condition + "duration"); d < 300 || d > 84600 || d%60 != 0 {
 				c.add(r, "an absence of %d s is none that Cloud Monitoring takes", d)
+			}
+			zeros := "conditions.1.condition_threshold.0."
+			if r.text(zeros+"filter") != r.text(condition+"filter") || r.text(zeros+"aggregations.0.alignment_period") != r.text(condition+"duration") ||
+				r.text(zeros+"comparison") != "COMPARISON_LT" || r.text(zeros+"threshold_value") != "1" || r.text(zeros+"duration") != "0s" ||
+				r.text(zeros+"aggregations.0.per_series_aligner") != "ALIGN_DELTA" ||
+				fmt.Sprint(r.value(zeros+"aggregations.0.group_by_fields")) != fmt.Sprint(r.value(condition+"aggregations.0.group_by_fields")) {
+				c.add(r, "does not take zeros for an absence")
 			}
 		}
 		if own := map[string]map[string]bool{"no_success": quiet, "undrained": behind}[r.Name]; own != nil {
@@ -51,7 +58,7 @@ func alerts(p *plan) []string {
 				c.add(r, "looks at another connector: %s", r.text(condition+"filter"))
 			}
 		}
-		if list, _ := r.value("conditions").([]any); len(list) != 1 {
+		if list, _ := r.value("conditions").([]any); len(list) != conditions {
 			c.add(r, "has %d conditions", len(list))
 		}
 		filter := r.text(condition + "filter")

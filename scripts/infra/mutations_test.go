@@ -129,6 +129,7 @@ var mutations = []mutation{
 	{"modules/alerts/main.tf", "ceil((c.period_seconds * var.after_runs + c.run_seconds) / 60) * 60", "c.period_seconds * var.after_runs + c.run_seconds", watching, "managed_kafka"},
 	{"modules/alerts/main.tf", "local.rare_no_success[each.key] ? [each.value] : []", "[]", waiting, ""},
 	{"modules/alerts/main.tf", "local.silence[name] <= c.period_seconds", "false", waiting, ""},
+	{"modules/alerts/main.tf", "comparison      = \"COMPARISON_LT\"", "comparison      = \"COMPARISON_GT\"", watching, "user_files"},
 	{"modules/alerts/main.tf", "threshold_value = var.key_max_age_days", "threshold_value = 90", aging, ""},
 	{"modules/alerts/main.tf", "count = var.key_max_age_days > 0 ? 1 : 0", "count = 1", aging, ""},
 	{"modules/alerts/main.tf", "drains = \"cloud_run_job\" } : kind => resource", "drains = \"cloud_run_revision\" } : kind => resource", aging, ""},

@@ -108,7 +108,8 @@ resource "google_logging_metric" "run" {
   label_extractors = { for label in each.value.labels : label => "EXTRACT(jsonPayload.${label})" }
 }
 
-# No success within so many schedules. It fires once a series is there that then ends, so it needs one success to begin.
+# No success within so many schedules. It fires once a series is there that then ends, or goes on with zeros, of which
+# Cloud Logging says neither; so it needs one success to begin.
 resource "google_monitoring_alert_policy" "no_success" {
   for_each = local.silence
 
@@ -129,6 +130,25 @@ resource "google_monitoring_alert_policy" "no_success" {
         aggregations {
           alignment_period     = "300s"
           per_series_aligner   = "ALIGN_COUNT"
+          cross_series_reducer = "REDUCE_SUM"
+          group_by_fields      = ["metric.label.connector"]
+        }
+      }
+    }
+  }
+
+  dynamic "conditions" {
+    for_each = local.rare_no_success[each.key] ? [] : [each.value]
+    content {
+      display_name = "no run counted as successful in ${each.value / 60} minutes"
+      condition_threshold {
+        filter          = var.connectors[each.key].kind == "source" ? "${local.of_polls} AND ${local.good_polls} AND ${local.of_connector[each.key]}" : "${local.of_drains["drains"]} AND ${local.good_drains} AND ${local.of_connector[each.key]}"
+        comparison      = "COMPARISON_LT"
+        threshold_value = 1
+        duration        = "0s"
+        aggregations {
+          alignment_period     = "${each.value}s"
+          per_series_aligner   = "ALIGN_DELTA"
           cross_series_reducer = "REDUCE_SUM"
           group_by_fields      = ["metric.label.connector"]
         }
@@ -182,6 +202,25 @@ resource "google_monitoring_alert_policy" "undrained" {
         aggregations {
           alignment_period     = "300s"
           per_series_aligner   = "ALIGN_COUNT"
+          cross_series_reducer = "REDUCE_SUM"
+          group_by_fields      = ["metric.label.connector", "metric.label.task"]
+        }
+      }
+    }
+  }
+
+  dynamic "conditions" {
+    for_each = local.rare_undrained[each.key] ? [] : [each.value]
+    content {
+      display_name = "no drain counted as complete in ${each.value / 60} minutes"
+      condition_threshold {
+        filter          = "${local.of_drains["drains-complete"]} AND ${local.of_connector[each.key]}"
+        comparison      = "COMPARISON_LT"
+        threshold_value = 1
+        duration        = "0s"
+        aggregations {
+          alignment_period     = "${each.value}s"
+          per_series_aligner   = "ALIGN_DELTA"
           cross_series_reducer = "REDUCE_SUM"
           group_by_fields      = ["metric.label.connector", "metric.label.task"]
         }
