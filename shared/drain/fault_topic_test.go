@@ -1,7 +1,9 @@
 package drain
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/riftline/riftline/shared/bucket"
 	"github.com/riftline/riftline/shared/local/gcs"
+	"github.com/riftline/riftline/shared/logging"
 )
 
 func TestRetention(t *testing.T) {
@@ -136,10 +139,13 @@ func (w *world) deleteRecords(before int64) {
 	}
 }
 
-// TestFault22CommittedOffsetsMovedByOthers: neither an older nor a newer one moves the archive.
+// TestFault22CommittedOffsetsMovedByOthers: neither an older nor a newer one moves the archive. A newer one is told of, once.
 func TestFault22CommittedOffsetsMovedByOthers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
+	var said bytes.Buffer
+	w.ctx = logging.With(w.ctx, logging.New(io.MultiWriter(t.Output(), &said), logging.Options{}))
+	const warning = "another sink has drained in between"
 	w.produce(0, repeat(1, 6)...)
 	w.drain(Drained)
 	w.commit(0, 1)
@@ -148,8 +154,15 @@ func TestFault22CommittedOffsetsMovedByOthers(t *testing.T) {
 		t.Fatalf("lag %d", lag)
 	}
 	w.produce(0, repeat(1, 4)...)
+	if strings.Contains(said.String(), warning) {
+		t.Errorf("said of an older offset: %s", said.String())
+	}
 	w.commit(0, 9)
 	w.drain(Drained)
+	w.drain(NothingNew)
+	if n := strings.Count(said.String(), warning); n != 1 || !strings.Contains(said.String(), "offsets set "+sinkName) {
+		t.Errorf("said %d times: %s", n, said.String())
+	}
 	w.verify()
 }
 

@@ -92,6 +92,7 @@ func (p *partition) goOn(ctx context.Context) error {
 	p.frontier = p.head.Frontier
 	if !p.began {
 		p.began, p.sum.From = true, p.frontier
+		p.warnOfOthers(ctx)
 	}
 	if err := p.sameTopic(ctx); err != nil {
 		return err
@@ -115,6 +116,17 @@ func (p *partition) goOn(ctx context.Context) error {
 	}
 	p.closeHead(ctx)
 	return ended
+}
+
+// warnOfOthers says that somebody else has moved the group on. A head is read after the group's offset and written before
+// it, so no other run of riftline can have done that.
+func (p *partition) warnOfOthers(ctx context.Context) {
+	if p.committed <= p.head.reach() {
+		return
+	}
+	p.log(ctx).WarnContext(ctx, "the group has committed more than the head knows to be archived, so another sink has drained in between; the records are archived here all the same",
+		slog.Int64("committed", p.committed), slog.Int64("head", p.head.reach()),
+		slog.String("hint", "keep the other sink stopped; where its objects hold these records, leave them to it with "+p.command("set", strconv.FormatInt(p.committed, 10))))
 }
 
 // sameTopic makes sure that the log is the one that the head is about, and reaches as far.
