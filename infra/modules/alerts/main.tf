@@ -46,6 +46,7 @@ locals {
   rare_polls      = "metric.labels.outcome=one_of(\"upstream\",\"unavailable\",\"refused\",\"schema_refused\",\"stopped\",\"unknown\",\"unauthorized\",\"deferred\")"
   behind_drains   = "metric.labels.outcome=one_of(\"failed\",\"misconfigured\",\"stopped\",\"deadline\")"
   of_connector    = { for name, c in var.connectors : name => "metric.labels.connector=\"${name}\"" }
+  good_runs       = { for name, c in var.connectors : name => c.kind == "source" ? "${local.of_polls} AND ${local.good_polls} AND ${local.of_connector[name]}" : "${local.of_drains["drains"]} AND ${local.good_drains} AND ${local.of_connector[name]}" }
   rare_no_success = { for name, c in var.connectors : name => local.silence[name] <= c.period_seconds }
   rare_undrained  = { for name, seconds in local.undrained : name => seconds <= var.connectors[name].period_seconds }
 
@@ -108,8 +109,8 @@ resource "google_logging_metric" "run" {
   label_extractors = { for label in each.value.labels : label => "EXTRACT(jsonPayload.${label})" }
 }
 
-# No success within so many schedules. It fires once a series is there that then ends, or goes on with zeros, of which
-# Cloud Logging says neither; so it needs one success to begin.
+# No success within so many schedules. It needs one success to begin: only then there is a series. Whether that ends or goes
+# on with zeros when there are no more log lines is not documented, so there is a condition for each.
 resource "google_monitoring_alert_policy" "no_success" {
   for_each = local.silence
 
@@ -125,7 +126,7 @@ resource "google_monitoring_alert_policy" "no_success" {
     content {
       display_name = "no successful run for ${each.value / 60} minutes"
       condition_absent {
-        filter   = var.connectors[each.key].kind == "source" ? "${local.of_polls} AND ${local.good_polls} AND ${local.of_connector[each.key]}" : "${local.of_drains["drains"]} AND ${local.good_drains} AND ${local.of_connector[each.key]}"
+        filter   = local.good_runs[each.key]
         duration = "${each.value}s"
         aggregations {
           alignment_period     = "300s"
@@ -142,7 +143,7 @@ resource "google_monitoring_alert_policy" "no_success" {
     content {
       display_name = "no run counted as successful in ${each.value / 60} minutes"
       condition_threshold {
-        filter          = var.connectors[each.key].kind == "source" ? "${local.of_polls} AND ${local.good_polls} AND ${local.of_connector[each.key]}" : "${local.of_drains["drains"]} AND ${local.good_drains} AND ${local.of_connector[each.key]}"
+        filter          = local.good_runs[each.key]
         comparison      = "COMPARISON_LT"
         threshold_value = 1
         duration        = "0s"
